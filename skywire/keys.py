@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import secrets
 import string
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple, NoReturn, Self, final
@@ -149,7 +150,7 @@ class Signature:
             point = PublicKey.from_signature_and_message(raw, digest, hasher=None)
         except ValueError:
             return None
-        return PubKey(point.format())
+        return _known_point(point)
 
     def __bytes__(self) -> bytes:
         return self.raw
@@ -183,12 +184,16 @@ class SecKey:
         except ValueError:
             raise InvalidKey("not a secret key: the number is zero or not below the order of the curve") from None
         object.__setattr__(self, "_private", private)
-        object.__setattr__(self, "public", PubKey(private.public_key.format()))
+        object.__setattr__(self, "public", _known_point(private.public_key))
 
     @classmethod
     def generate(cls) -> Self:
         """A new secret key from the operating system's randomness."""
-        return cls(PrivateKey().secret)
+        while True:
+            try:
+                return cls(secrets.token_bytes(SEC_KEY_SIZE))
+            except InvalidKey:  # one draw in 2**128
+                continue
 
     @classmethod
     def from_hex(cls, text: str) -> Self:
@@ -236,6 +241,13 @@ class SecKey:
         return f"<secret key of {self.public}>"
 
     __repr__ = __str__
+
+
+def _known_point(point: PublicKey) -> PubKey:
+    """The key of a point that libsecp256k1 computed, without paying for its validation again."""
+    key = object.__new__(PubKey)
+    object.__setattr__(key, "raw", point.format())
+    return key
 
 
 class SeededKeyPair(NamedTuple):

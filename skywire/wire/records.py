@@ -1,0 +1,302 @@
+"""Sealed messages, and the framed records that carry a byte stream after a handshake.
+
+A sealed message is a counter (8 bytes, big-endian) and ChaCha20-Poly1305 ciphertext. A record is a sealed message
+behind its length (2 bytes, big-endian). The counter of the first message is 1; one counter per direction and handshake.
+
+Source: protocol-dmsg.md section 2.4 and 2.5.
+"""
+
+from __future__ import annotations
+
+from struct import Struct
+from typing import Final, Protocol, TypeAlias, final
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
+
+from skywire.errors import AuthenticationError, LocalProtocolError, ProtocolError
+from skywire.wire.noise import AEAD_NONCE, TAG_SIZE
+
+PREFIX_SIZE: Final = 2
+"""Bytes of the length before each frame."""
+COUNTER_SIZE: Final = 8
+"""Bytes of the counter before each ciphertext."""
+SEAL_SIZE: Final = COUNTER_SIZE + TAG_SIZE
+"""Bytes that sealing adds to a plaintext: 24."""
+MAX_RECORD_BODY: Final = 4094
+"""Largest length, in bytes, that a handshake or record frame may announce; more is fatal."""
+MAX_RECORD: Final = MAX_RECORD_BODY - SEAL_SIZE
+"""Most plaintext bytes in one record: 4070."""
+MAX_OBJECT_BODY: Final = 0xFFFF
+"""Largest length, in bytes, of a framed session object."""
+MAX_COUNTER: Final = 2**64 - 2
+"""Last counter a sender uses; reached after 10^19 messages, it ends the connection rather than repeat a nonce."""
+WINDOW_BITS: Final = 8192
+"""How far behind the highest counter of a session a late message is still told from a replay."""
+
+_LENGTH: Final = Struct(">H")
+_LENGTH_COUNTER: Final = Struct(">HQ")
+_COUNTER: Final = Struct(">Q")
+
+Buffer: TypeAlias = bytes | bytearray | memoryview
+
+
+def frame(body: bytes) -> bytes:
+    """Put the length before a body of at most 65535 bytes.
+
+    Raises:
+        LocalProtocolError: the body is longer.
+    """
+    if len(body) > MAX_OBJECT_BODY:
+        raise LocalProtocolError(f"a frame holds at most {MAX_OBJECT_BODY} bytes, this is {len(body)}")
+    return _LENGTH.pack(len(body)) + body
+
+
+def split_frame(data: bytes, limit: int = MAX_RECORD_BODY) -> tuple[bytes, bytes] | None:
+    """Cut the first frame off.
+
+    Args:
+        data: what has been received so far.
+        limit: the largest length to accept, in bytes.
+
+    Returns:
+        The body of the first frame and the bytes behind it, or None while the frame is incomplete.
+
+    Raises:
+        ProtocolError: the announced length is above the limit; raised as soon as the two length bytes are there.
+    """
+    if len(data) < PREFIX_SIZE:
+        return None
+    (length,) = _LENGTH.unpack_from(data)
+    if length > limit:
+        raise ProtocolError(f"a frame announces {length} bytes, the limit is {limit}")
+    end = PREFIX_SIZE + length
+    if len(data) < end:
+        return None
+    return data[PREFIX_SIZE:end], data[end:]
+
+
+@final
+class Sealer:
+    """The sending half of one direction: seals, counts, and frames.
+
+    Args:
+        key: 32 bytes, of this direction alone.
+    """
+
+    __slots__ = ("_counter", "_encrypt")
+
+    def __init__(self, key: bytes) -> None:
+        self._encrypt = ChaCha20Poly1305(key).encrypt
+        self._counter = 0
+
+    def seal(self, plaintext: Buffer) -> bytes:
+        """One sealed message without a length, for a session object.
+
+        Raises:
+            LocalProtocolError: the counter is used up.
+        """
+        counter = self._advance(1)
+        return _COUNTER.pack(counter) + self._encrypt(AEAD_NONCE.pack(counter), plaintext, None)
+
+    def seal_records(self, data: Buffer) -> bytes:
+        """``data`` as records of at most 4070 bytes each; no data, no record.
+
+        Raises:
+            LocalProtocolError: the counter is used up.
+        """
+        size = len(data)
+        if size <= MAX_RECORD:
+            if not size:
+                return b""
+            counter = self._advance(1)
+            return _LENGTH_COUNTER.pack(size + SEAL_SIZE, counter) + self._encrypt(AEAD_NONCE.pack(counter), data, None)
+        encrypt = self._encrypt
+        pack_header, pack_nonce = _LENGTH_COUNTER.pack, AEAD_NONCE.pack
+        counter = self._advance(-(-size // MAX_RECORD))
+        view = memoryview(data)
+        parts: list[bytes] = []
+        for start in range(0, size, MAX_RECORD):
+            chunk = view[start : start + MAX_RECORD]
+            parts.append(pack_header(len(chunk) + SEAL_SIZE, counter))
+            parts.append(encrypt(pack_nonce(counter), chunk, None))
+            counter += 1
+        return b"".join(parts)
+
+    def _advance(self, count: int) -> int:
+        """Take ``count`` counters; the first of them."""
+        first = self._counter + 1
+        if self._counter + count > MAX_COUNTER:
+            raise LocalProtocolError("this connection has sealed as many messages as its key allows")
+        self._counter += count
+        return first
+
+
+class Opener(Protocol):
+    """The receiving half of one direction, for messages that arrive one by one."""
+
+    def open(self, sealed: Buffer) -> bytes:
+        """The plaintext of one sealed message.
+
+        Raises:
+            ProtocolError: too short, or its counter may not come (again).
+            AuthenticationError: altered, or sealed with another key.
+        """
+        ...
+
+
+@final
+class StrictOpener:
+    """Opens messages whose counters must grow, as those of a stream do; gaps are allowed.
+
+    As upstream, the counter moves before the message is authenticated, so a forged one can only end the stream sooner.
+
+    Args:
+        key: 32 bytes, of this direction alone.
+    """
+
+    __slots__ = ("_decrypt", "_highest")
+
+    def __init__(self, key: bytes) -> None:
+        self._decrypt = ChaCha20Poly1305(key).decrypt
+        self._highest = 0
+
+    def open(self, sealed: Buffer) -> bytes:
+        """See :meth:`Opener.open`."""
+        counter = _counter_of(sealed)
+        if counter <= self._highest:
+            raise ProtocolError("a message was repeated or came out of order")
+        self._highest = counter
+        return _decrypt(self._decrypt, counter, sealed)
+
+
+@final
+class WindowOpener:
+    """Opens messages in any order, each once, as the objects of a session need: their streams run side by side.
+
+    A message more than 8192 counters behind the highest is refused, because it can no longer be told from a replay.
+    Only an authentic message moves the window.
+
+    Args:
+        key: 32 bytes, of this direction alone.
+    """
+
+    __slots__ = ("_decrypt", "_highest", "_seen")
+
+    def __init__(self, key: bytes) -> None:
+        self._decrypt = ChaCha20Poly1305(key).decrypt
+        self._highest = 0
+        self._seen = 1  # bit i: counter `highest - i` has been seen; 0 itself is never sent
+
+    def open(self, sealed: Buffer) -> bytes:
+        """See :meth:`Opener.open`."""
+        counter = _counter_of(sealed)
+        behind = self._highest - counter
+        if behind >= WINDOW_BITS or (behind >= 0 and self._seen >> behind & 1):
+            raise ProtocolError("a message was repeated, or came too late to tell")
+        plaintext = _decrypt(self._decrypt, counter, sealed)
+        if behind < 0:
+            # A far jump would shift by an attacker's number of bits; all that survives it is the newest bit.
+            self._seen = (self._seen << -behind | 1) & _WINDOW_MASK if -behind < WINDOW_BITS else 1
+            self._highest = counter
+        else:
+            self._seen |= 1 << behind
+        return plaintext
+
+
+_WINDOW_MASK: Final = (1 << WINDOW_BITS) - 1
+
+
+class _Decrypt(Protocol):
+    def __call__(self, nonce: bytes, data: Buffer, associated_data: None, /) -> bytes: ...
+
+
+def _counter_of(sealed: Buffer) -> int:
+    if len(sealed) < COUNTER_SIZE:
+        raise ProtocolError(
+            f"a sealed message begins with {COUNTER_SIZE} bytes of counter, this is {len(sealed)} bytes"
+        )
+    counter: int = _COUNTER.unpack_from(sealed)[0]
+    return counter
+
+
+def _decrypt(decrypt: _Decrypt, counter: int, sealed: Buffer) -> bytes:
+    try:
+        return decrypt(AEAD_NONCE.pack(counter), memoryview(sealed)[COUNTER_SIZE:], None)
+    except InvalidTag:
+        raise AuthenticationError("a message was altered, or sealed with another key") from None
+
+
+@final
+class RecordReader:
+    """Cuts a received byte stream into records and opens them; counters must grow.
+
+    The first violation ends it: it is kept in :attr:`error`, records before it are still handed out, input after it is
+    ignored.
+
+    Args:
+        key: 32 bytes, of this direction alone.
+    """
+
+    __slots__ = ("_opener", "_partial", "error")
+
+    def __init__(self, key: bytes) -> None:
+        self._opener = StrictOpener(key)
+        self._partial = b""
+        self.error: ProtocolError | None = None
+        """Why nothing more can be read, or None."""
+
+    @property
+    def partial(self) -> bool:
+        """Whether the input so far ends inside a record."""
+        return bool(self._partial)
+
+    def receive(self, data: bytes) -> list[bytes]:
+        """The plaintexts, none empty, of the records that ``data`` completes."""
+        records: list[bytes] = []
+        if self.error is not None:
+            return records
+        try:
+            start = self._complete_partial(data, records) if self._partial else 0
+            self._open_whole(data, start, records)
+        except ProtocolError as error:
+            self.error = error
+            self._partial = b""
+        return records
+
+    def _complete_partial(self, data: bytes, records: list[bytes]) -> int:
+        """Finish the record that the last input ended in, without copying the large rest of ``data``."""
+        missing = max(0, PREFIX_SIZE - len(self._partial))
+        head = self._partial + data[:missing]
+        if len(head) >= PREFIX_SIZE:
+            length = _body_length(head, 0)
+            end = missing + PREFIX_SIZE + length - len(head)
+            head += data[missing:end]
+            if len(head) == PREFIX_SIZE + length:
+                self._partial = b""
+                self._open_whole(head, 0, records)
+                return end
+        self._partial = head
+        return len(data)
+
+    def _open_whole(self, data: bytes, start: int, records: list[bytes]) -> None:
+        """Open all records that ``data`` holds whole from ``start`` on, and keep the rest."""
+        size = len(data)
+        view = memoryview(data)
+        open_sealed = self._opener.open
+        while size - start >= PREFIX_SIZE:
+            end = start + PREFIX_SIZE + _body_length(data, start)
+            if end > size:
+                break
+            if plaintext := open_sealed(view[start + PREFIX_SIZE : end]):
+                records.append(plaintext)
+            start = end
+        if start < size:
+            self._partial = data[start:]
+
+
+def _body_length(data: bytes, start: int) -> int:
+    length: int = _LENGTH.unpack_from(data, start)[0]
+    if not SEAL_SIZE <= length <= MAX_RECORD_BODY:
+        raise ProtocolError(f"a record announces {length} bytes, allowed are {SEAL_SIZE} to {MAX_RECORD_BODY}")
+    return length
