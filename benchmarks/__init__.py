@@ -1,0 +1,1 @@
+"""Measures each path against its floor, in one run: ``python -m benchmarks``."""

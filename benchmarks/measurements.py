@@ -1,0 +1,112 @@
+"""The measurements, and the rows that each gives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from benchmarks import roles
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much of everything one sample takes.
+
+    Args:
+        bulk_bytes: bytes of one bulk transfer, a multiple of 64 KiB.
+        round_trips: round trips of one latency sample.
+        connects: connections of one sample.
+        operations: hand-shakes' worth of arithmetic of one sample.
+    """
+
+    bulk_bytes: int
+    round_trips: int
+    connects: int
+    operations: int
+
+
+FULL: Final = Size(bulk_bytes=512 << 20, round_trips=10_000, connects=1_000, operations=2_000)
+QUICK: Final = Size(bulk_bytes=96 << 20, round_trips=2_000, connects=200, operations=500)
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One sample of some rows.
+
+    Args:
+        units: the rows it gives, each with its unit.
+        sample: takes one sample.
+    """
+
+    units: dict[str, str]
+    sample: Callable[[Size], dict[str, float]]
+
+
+def _bulk(module: str) -> Callable[[Size], dict[str, float]]:
+    def sample(size: Size) -> dict[str, float]:
+        with roles.server(f"{module}.bulk_server", {}) as place:
+            return roles.client(f"{module}.bulk_client", {**place, "bytes": size.bulk_bytes})
+
+    return sample
+
+
+def _echo(module: str) -> Callable[[Size], dict[str, float]]:
+    def sample(size: Size) -> dict[str, float]:
+        with roles.server(f"{module}.echo_server", {}) as place:
+            return roles.client(f"{module}.echo_client", {**place, "count": size.round_trips})
+
+    return sample
+
+
+def _connects(size: Size) -> dict[str, float]:
+    with roles.server("pktcp.echo_server", {}) as place:
+        return roles.client("pktcp.connect_client", {**place, "count": size.connects})
+
+
+def _alone(role: str) -> Callable[[Size], dict[str, float]]:
+    return lambda size: roles.client(role, {"count": size.operations})
+
+
+def _measurement(sample: Callable[[Size], dict[str, float]], **rows: tuple[str, str]) -> Measurement:
+    """Name the values of a sample: ``value=(row, unit)``."""
+    return Measurement(
+        units=dict(rows.values()),
+        sample=lambda size: {rows[value][0]: number for value, number in sample(size).items() if value in rows},
+    )
+
+
+MEASUREMENTS: Final = (
+    _measurement(_bulk("floor"), mib_s=("floor.tcp_aead.bulk", "MiB/s")),
+    _measurement(_bulk("pktcp"), mib_s=("pktcp.bulk.1", "MiB/s")),
+    _measurement(_echo("floor"), p50_us=("floor.tcp_echo.rtt_p50_us", "us")),
+    _measurement(_echo("pktcp"), p50_us=("pktcp.rtt_p50_us", "us"), p99_us=("pktcp.rtt_p99_us", "us")),
+    _measurement(_alone("floor.session_crypto"), per_s=("floor.session_crypto", "1/s")),
+    _measurement(_alone("floor.dial_crypto"), per_s=("floor.dial_crypto", "1/s")),
+    _measurement(_connects, per_s=("pktcp.connects_1", "1/s")),
+    _measurement(_alone("imports.import_skywire"), ms=("import_skywire_ms", "ms")),
+)
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a row is to reach, as a ratio to its floor of the same run.
+
+    Args:
+        row: the row.
+        floor: what it is divided by; None for an absolute target.
+        bound: the ratio.
+        at_least: whether more is better.
+    """
+
+    row: str
+    floor: str | None
+    bound: float
+    at_least: bool
+
+
+TARGETS: Final = (
+    Target("pktcp.bulk.1", "floor.tcp_aead.bulk", 0.8, at_least=True),
+    Target("pktcp.rtt_p50_us", "floor.tcp_echo.rtt_p50_us", 1.6, at_least=False),
+    Target("import_skywire_ms", None, 150, at_least=False),
+)

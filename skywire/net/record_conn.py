@@ -1,0 +1,144 @@
+"""A connection whose bytes travel as sealed records over some byte stream: TCP, or a stream of a relay session."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from anyio import BrokenResourceError, EndOfStream, ResourceGuard
+from anyio.abc import ByteStream
+from anyio.lowlevel import checkpoint_if_cancelled
+
+from skywire.net.address import Address
+from skywire.net.conn import Conn, Owner, check_record
+from skywire.net.errors import HalfCloseUnsupported, StreamBroken
+from skywire.net.record_buffer import RecordBuffer
+from skywire.wire.noise import TransportKeys
+from skywire.wire.records import RecordReader, Sealer
+
+READ_SIZE: Final = 262144
+"""Most bytes to ask of the stream below at a time: many records are opened per wake-up."""
+WRITE_SIZE: Final = 262144
+"""Most bytes to seal before they are handed on, so that a large send needs little memory."""
+
+
+class RecordConn(Conn):
+    """See :class:`skywire.net.conn.Conn`.
+
+    Args:
+        stream: carries the records; owned, and closed, by this connection.
+        keys: of the finished hand-shake.
+        local: this end.
+        remote: the other end; its key is proven.
+        owner: on whose behalf it exists.
+        half_close: whether ending one direction of ``stream`` leaves the other.
+        received: what already came behind the hand-shake.
+        post_quantum: whether the keys also depend on a post-quantum secret.
+    """
+
+    def __init__(
+        self,
+        stream: ByteStream,
+        keys: TransportKeys,
+        *,
+        local: Address,
+        remote: Address,
+        owner: Owner,
+        half_close: bool,
+        received: bytes = b"",
+        post_quantum: bool = False,
+    ) -> None:
+        super().__init__(local=local, remote=remote, owner=owner)
+        self.half_close = half_close
+        self.post_quantum: Final = post_quantum
+        """Whether recorded traffic stays closed to an adversary with a quantum computer."""
+        self._stream = stream
+        self._sealer = Sealer(keys.send)
+        self._reader = RecordReader(keys.receive)
+        self._buffer = RecordBuffer()
+        self._buffer.put(self._reader.receive(received))
+        self._send_guard = ResourceGuard("sending to")
+        self._receive_guard = ResourceGuard("receiving from")
+        self._send_in_doubt = False
+
+    async def receive(self, max_bytes: int = 65536) -> bytes:
+        """See :meth:`Conn.receive`."""
+        if max_bytes < 1:
+            raise ValueError(f"at least 1 byte must be asked for, not {max_bytes}")
+        with self._receive_guard:
+            await self._fill()
+            data = self._buffer.take_bytes(max_bytes)
+        self.bytes_in += len(data)
+        return data
+
+    async def receive_record(self) -> bytes:
+        """See :meth:`Conn.receive_record`."""
+        with self._receive_guard:
+            await self._fill()
+            record = self._buffer.take_record()
+        self.bytes_in += len(record)
+        return record
+
+    async def send(self, item: bytes) -> None:
+        """See :meth:`Conn.send`."""
+        size = len(item)
+        with self._send_guard:
+            # Nothing is in doubt when a cancellation comes here, before the first record is sealed.
+            await checkpoint_if_cancelled()
+            if self._send_in_doubt:
+                raise StreamBroken(f"an earlier send to {self.remote} failed or was cancelled midway; dial again")
+            if size <= WRITE_SIZE:
+                await self._send_sealed(self._sealer.seal_records(item))
+            else:
+                view = memoryview(item)
+                for start in range(0, size, WRITE_SIZE):
+                    await self._send_sealed(self._sealer.seal_records(view[start : start + WRITE_SIZE]))
+        self.bytes_out += size
+
+    async def send_record(self, data: bytes) -> None:
+        """See :meth:`Conn.send_record`."""
+        check_record(data)
+        await self.send(data)
+
+    async def send_eof(self) -> None:
+        """End this direction; the other one goes on.
+
+        Raises:
+            HalfCloseUnsupported: the network has no way to do so.
+        """
+        if not self.half_close:
+            raise HalfCloseUnsupported(f"the {self.network} network cannot end one direction of a connection only")
+        with self._send_guard:
+            await self._stream.send_eof()
+
+    async def aclose(self) -> None:
+        """Close both directions. Idempotent."""
+        await self._stream.aclose()
+
+    async def _fill(self) -> None:
+        """Wait until there is at least one record."""
+        buffer, reader = self._buffer, self._reader
+        if buffer:
+            # What one read brought is bounded, so other tasks get their turn without a full checkpoint here.
+            await checkpoint_if_cancelled()
+            return
+        while not buffer:
+            if reader.error is not None:
+                raise StreamBroken(f"the connection to {self.remote} was ended: {reader.error}") from reader.error
+            try:
+                data = await self._stream.receive(READ_SIZE)
+            except EndOfStream:
+                if reader.partial:
+                    raise StreamBroken(f"the connection to {self.remote} ended inside a record") from None
+                raise
+            except BrokenResourceError as error:
+                raise StreamBroken(f"the connection to {self.remote} broke") from error
+            buffer.put(reader.receive(data))
+
+    async def _send_sealed(self, sealed: bytes) -> None:
+        # Left by an exception, some of these bytes may be on their way: no later record could follow them.
+        self._send_in_doubt = True
+        try:
+            await self._stream.send(sealed)
+        except BrokenResourceError as error:
+            raise StreamBroken(f"the connection to {self.remote} broke") from error
+        self._send_in_doubt = False

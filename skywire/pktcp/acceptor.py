@@ -1,0 +1,172 @@
+"""Takes TCP connections in: hand-shake, allow-list, limits, then the dispatcher."""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import logging
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Final, final
+
+from anyio import CancelScope, TypedAttributeLookupError, aclose_forcefully, fail_after, sleep
+from anyio.abc import SocketAttribute, SocketListener, SocketStream, TaskGroup
+
+from skywire.errors import ProtocolError
+from skywire.keys import PubKey, SecKey
+from skywire.net.address import TCP, Address
+from skywire.net.errors import (
+    AcceptError,
+    HandshakeAborted,
+    HandshakeRefused,
+    HandshakeTimeout,
+    NotAdmitted,
+    TooManyConnections,
+)
+from skywire.net.handshake import Secured, respond
+from skywire.net.network import Dispatcher
+from skywire.net.record_conn import RecordConn
+from skywire.net.serving import serve_conn
+from skywire.pktcp.limits import Limits
+
+ACCEPT_PAUSE: Final = 0.1
+"""Seconds to wait when the system has no descriptor or memory for another connection."""
+
+_SHORTAGES: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+_log: Final = logging.getLogger("skywire.pktcp")
+
+
+@dataclass(slots=True)
+class AcceptStats:
+    """Counts of inbound connections since the network was made.
+
+    Args:
+        half_open: hand-shakes under way now.
+        live: established connections now.
+        admitted: connections that were handed to the dispatcher so far.
+        refused: connections that were turned away so far, by the name of the error class.
+    """
+
+    half_open: int = 0
+    live: int = 0
+    admitted: int = 0
+    refused: Counter[str] = field(default_factory=Counter)
+
+
+@final
+class Acceptor:
+    """Serves any number of TCP listeners with one identity, one dispatcher and one set of limits."""
+
+    def __init__(
+        self,
+        identity: SecKey,
+        dispatcher: Dispatcher,
+        *,
+        limits: Limits,
+        require_post_quantum: bool,
+        stats: AcceptStats,
+    ) -> None:
+        self._identity = identity
+        self._dispatcher = dispatcher
+        self._limits = limits
+        self._require_post_quantum = require_post_quantum
+        self._stats = stats
+        self._half_open: dict[CancelScope, None] = {}
+        self._live_by_peer: Counter[PubKey] = Counter()
+
+    async def accept_from(self, listener: SocketListener, task_group: TaskGroup) -> None:
+        """Take connections until cancelled; each is served by a task of ``task_group``."""
+        while True:
+            try:
+                stream = await listener.accept()
+            except OSError as error:
+                if error.errno in _SHORTAGES:
+                    _log.warning("cannot take another connection: %s", error)
+                    await sleep(ACCEPT_PAUSE)
+                # Anything else is of the one connection that was being taken, which its peer gave up.
+                continue
+            task_group.start_soon(self._serve, stream)
+
+    async def _serve(self, stream: SocketStream) -> None:
+        try:
+            conn = await self._establish(stream)
+        except (AcceptError, ProtocolError) as error:
+            self._stats.refused[type(error).__name__] += 1
+            _log.log(logging.INFO if isinstance(error, NotAdmitted) else logging.DEBUG, "turned away: %s", error)
+            await aclose_forcefully(stream)
+            return
+        except BaseException:
+            await aclose_forcefully(stream)
+            raise
+        peer = conn.remote.pk
+        self._stats.admitted += 1
+        self._stats.live += 1
+        self._live_by_peer[peer] += 1
+        try:
+            await serve_conn(self._dispatcher, conn)
+        finally:
+            self._stats.live -= 1
+            self._live_by_peer[peer] -= 1
+            if not self._live_by_peer[peer]:
+                del self._live_by_peer[peer]
+
+    async def _establish(self, stream: SocketStream) -> RecordConn:
+        """Prove both keys and apply all limits."""
+        local_host, local_port = host_port(stream.extra(SocketAttribute.local_address))
+        try:
+            remote_host, remote_port = host_port(stream.extra(SocketAttribute.remote_address))
+        except TypedAttributeLookupError:
+            raise HandshakeAborted("the peer left before its hand-shake") from None
+        secured = await self._shake_hands(stream)
+        peer = secured.peer
+        # Right behind message 3, before a byte of the application is looked at.
+        owner = self._dispatcher.admit(TCP, local_port, peer)
+        if owner is None:
+            raise NotAdmitted(f"{peer} is not admitted to TCP port {local_port}")
+        if self._require_post_quantum and not secured.post_quantum:
+            raise HandshakeRefused(f"{peer} does not know the post-quantum extension that is required here")
+        if self._live_by_peer[peer] >= self._limits.connections_per_peer:
+            raise TooManyConnections(f"{peer} holds {self._limits.connections_per_peer} connections already")
+        return RecordConn(
+            stream,
+            secured.keys,
+            local=Address(TCP, self._identity.public, local_port, local_host),
+            remote=Address(TCP, peer, remote_port, remote_host),
+            owner=owner,
+            half_close=True,
+            received=secured.received,
+            post_quantum=secured.post_quantum,
+        )
+
+    async def _shake_hands(self, stream: SocketStream) -> Secured:
+        half_open = self._half_open
+        if len(half_open) >= self._limits.half_open:
+            next(iter(half_open)).cancel()
+        with CancelScope() as displaced:
+            half_open[displaced] = None
+            self._stats.half_open += 1
+            try:
+                with fail_after(self._limits.handshake_seconds):
+                    return await respond(stream, self._identity)
+            except TimeoutError:
+                raise HandshakeTimeout(
+                    f"a hand-shake was not finished in {self._limits.handshake_seconds:g} s"
+                ) from None
+            finally:
+                self._stats.half_open -= 1
+                half_open.pop(displaced, None)
+        raise TooManyConnections(f"a hand-shake made room: {self._limits.half_open} were under way")
+
+
+def host_port(socket_address: tuple[str, int] | str) -> tuple[str, int]:
+    """Host and port of a TCP socket's address; an IPv4 address mapped into IPv6 is given as what it is.
+
+    Raises:
+        ValueError: the address is of no TCP socket.
+    """
+    if isinstance(socket_address, str):
+        raise ValueError(f"{socket_address!r} is no TCP address")
+    host, port = socket_address
+    if ":" in host and (mapped := ipaddress.IPv6Address(host).ipv4_mapped):
+        host = str(mapped)
+    return host, port
