@@ -175,7 +175,7 @@ class _MemoryConn(Conn):
     async def _fill(self) -> None:
         await checkpoint()
         pipe = self._incoming
-        while not self._closed and not pipe.buffer:
+        while not self._closed and not pipe.buffer.size:
             if pipe.ended:
                 raise EndOfStream
             await pipe.wait()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import final
 
 
@@ -18,11 +18,10 @@ class RecordBuffer:
         self.size = 0
         """Bytes in all waiting records."""
 
-    def put(self, records: Iterable[bytes]) -> None:
+    def put(self, records: Sequence[bytes]) -> None:
         """Append records."""
-        for record in records:
-            self._records.append(record)
-            self.size += len(record)
+        self._records.extend(records)
+        self.size += sum(map(len, records))
 
     def take_record(self) -> bytes:
         """Remove the first record, or what :meth:`take_bytes` left of it. There must be one."""
@@ -54,6 +53,3 @@ class RecordBuffer:
             room = 0
         self.size -= max_bytes - room
         return b"".join(parts)
-
-    def __len__(self) -> int:
-        return len(self._records)

@@ -65,7 +65,11 @@ class RecordConn(Conn):
         if max_bytes < 1:
             raise ValueError(f"at least 1 byte must be asked for, not {max_bytes}")
         with self._receive_guard:
-            await self._fill()
+            if not self._buffer.size:
+                await self._fill()
+            else:
+                # What one read brought is bounded, so other tasks get their turn without a full checkpoint here.
+                await checkpoint_if_cancelled()
             data = self._buffer.take_bytes(max_bytes)
         self.bytes_in += len(data)
         return data
@@ -73,7 +77,10 @@ class RecordConn(Conn):
     async def receive_record(self) -> bytes:
         """See :meth:`Conn.receive_record`."""
         with self._receive_guard:
-            await self._fill()
+            if not self._buffer.size:
+                await self._fill()
+            else:
+                await checkpoint_if_cancelled()
             record = self._buffer.take_record()
         self.bytes_in += len(record)
         return record
@@ -82,16 +89,21 @@ class RecordConn(Conn):
         """See :meth:`Conn.send`."""
         size = len(item)
         with self._send_guard:
-            # Nothing is in doubt when a cancellation comes here, before the first record is sealed.
-            await checkpoint_if_cancelled()
             if self._send_in_doubt:
                 raise StreamBroken(f"an earlier send to {self.remote} failed or was cancelled midway; dial again")
-            if size <= WRITE_SIZE:
-                await self._send_sealed(self._sealer.seal_records(item))
-            else:
-                view = memoryview(item)
-                for start in range(0, size, WRITE_SIZE):
-                    await self._send_sealed(self._sealer.seal_records(view[start : start + WRITE_SIZE]))
+            try:
+                if size <= WRITE_SIZE:
+                    await self._stream.send(self._sealer.seal_records(item))
+                else:
+                    view = memoryview(item)
+                    for start in range(0, size, WRITE_SIZE):
+                        await self._stream.send(self._sealer.seal_records(view[start : start + WRITE_SIZE]))
+            except BaseException as error:
+                # Some of these bytes may be on their way: no later record could follow them.
+                self._send_in_doubt = True
+                if isinstance(error, BrokenResourceError):
+                    raise StreamBroken(f"the connection to {self.remote} broke") from error
+                raise
         self.bytes_out += size
 
     async def send_record(self, data: bytes) -> None:
@@ -117,11 +129,7 @@ class RecordConn(Conn):
     async def _fill(self) -> None:
         """Wait until there is at least one record."""
         buffer, reader = self._buffer, self._reader
-        if buffer:
-            # What one read brought is bounded, so other tasks get their turn without a full checkpoint here.
-            await checkpoint_if_cancelled()
-            return
-        while not buffer:
+        while not buffer.size:
             if reader.error is not None:
                 raise StreamBroken(f"the connection to {self.remote} was ended: {reader.error}") from reader.error
             try:
@@ -133,12 +141,3 @@ class RecordConn(Conn):
             except BrokenResourceError as error:
                 raise StreamBroken(f"the connection to {self.remote} broke") from error
             buffer.put(reader.receive(data))
-
-    async def _send_sealed(self, sealed: bytes) -> None:
-        # Left by an exception, some of these bytes may be on their way: no later record could follow them.
-        self._send_in_doubt = True
-        try:
-            await self._stream.send(sealed)
-        except BrokenResourceError as error:
-            raise StreamBroken(f"the connection to {self.remote} broke") from error
-        self._send_in_doubt = False

@@ -34,6 +34,8 @@ MAX_COUNTER: Final = 2**64 - 2
 WINDOW_BITS: Final = 8192
 """How far behind the highest counter of a session a late message is still told from a replay."""
 
+_OUT_OF_ORDER: Final = "a message was repeated or came out of order"
+_ALTERED: Final = "a message was altered, or sealed with another key"
 _LENGTH: Final = Struct(">H")
 _LENGTH_COUNTER: Final = Struct(">HQ")
 _COUNTER: Final = Struct(">Q")
@@ -165,7 +167,7 @@ class StrictOpener:
         """See :meth:`Opener.open`."""
         counter = _counter_of(sealed)
         if counter <= self._highest:
-            raise ProtocolError("a message was repeated or came out of order")
+            raise ProtocolError(_OUT_OF_ORDER)
         self._highest = counter
         return _decrypt(self._decrypt, counter, sealed)
 
@@ -224,7 +226,7 @@ def _decrypt(decrypt: _Decrypt, counter: int, sealed: Buffer) -> bytes:
     try:
         return decrypt(AEAD_NONCE.pack(counter), memoryview(sealed)[COUNTER_SIZE:], None)
     except InvalidTag:
-        raise AuthenticationError("a message was altered, or sealed with another key") from None
+        raise AuthenticationError(_ALTERED) from None
 
 
 @final
@@ -238,10 +240,11 @@ class RecordReader:
         key: 32 bytes, of this direction alone.
     """
 
-    __slots__ = ("_opener", "_partial", "error")
+    __slots__ = ("_decrypt", "_highest", "_partial", "error")
 
     def __init__(self, key: bytes) -> None:
-        self._opener = StrictOpener(key)
+        self._decrypt = ChaCha20Poly1305(key).decrypt
+        self._highest = 0
         self._partial = b""
         self.error: ProtocolError | None = None
         """Why nothing more can be read, or None."""
@@ -283,12 +286,20 @@ class RecordReader:
         """Open all records that ``data`` holds whole from ``start`` on, and keep the rest."""
         size = len(data)
         view = memoryview(data)
-        open_sealed = self._opener.open
+        decrypt, pack_nonce = self._decrypt, AEAD_NONCE.pack
         while size - start >= PREFIX_SIZE:
             end = start + PREFIX_SIZE + _body_length(data, start)
             if end > size:
                 break
-            if plaintext := open_sealed(view[start + PREFIX_SIZE : end]):
+            (counter,) = _COUNTER.unpack_from(data, start + PREFIX_SIZE)
+            if counter <= self._highest:
+                raise ProtocolError(_OUT_OF_ORDER)
+            self._highest = counter
+            try:
+                plaintext = decrypt(pack_nonce(counter), view[start + PREFIX_SIZE + COUNTER_SIZE : end], None)
+            except InvalidTag:
+                raise AuthenticationError(_ALTERED) from None
+            if plaintext:
                 records.append(plaintext)
             start = end
         if start < size:

@@ -1,0 +1,5 @@
+"""``python -m skywire_dmsg``"""
+
+from skywire_dmsg.main import main
+
+main()

@@ -1,0 +1,5 @@
+"""``python -m skywire_standalone``"""
+
+from skywire_standalone.main import main
+
+main()

@@ -1,0 +1,5 @@
+"""``python -m skywire``"""
+
+from skywire.cli.main import main
+
+main()

@@ -1,0 +1,21 @@
+"""The program ``skywire``."""
+
+from __future__ import annotations
+
+from cyclopts import App
+
+from skywire.cli.keys import add_key_commands
+from skywire.cli.program import new_program, run
+
+app = new_program("skywire", "An encrypted overlay network addressed by public key.")
+
+_cli = App(name="cli", help="Configure and control this node.")
+_config = App(name="config", help="Keys and configuration.")
+app.command(_cli)
+_cli.command(_config)
+add_key_commands(_config)
+
+
+def main() -> None:
+    """Run the program."""
+    run(app)
