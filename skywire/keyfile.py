@@ -124,22 +124,28 @@ def _read(path: Path) -> str:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
         raise KeyFileError(f"cannot read the key file {path}: {error.strerror}") from error
-    with os.fdopen(descriptor, "rb") as file:
-        facts = os.fstat(descriptor)
-        if not stat.S_ISREG(facts.st_mode):
-            raise KeyFileError(f"{path} is no regular file")
-        if facts.st_mode & 0o077:
-            mode = stat.S_IMODE(facts.st_mode)
-            raise KeyFileError(f"{path} is open to others (mode {mode:04o}): run chmod 600 {path}, or make a new key")
-        if facts.st_uid not in (os.geteuid(), 0):
-            raise KeyFileError(f"{path} belongs to another user (uid {facts.st_uid})")
-        content = file.read(MAX_FILE + 1)
+    try:
+        _check_safe(path, os.fstat(descriptor))
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            content = file.read(MAX_FILE + 1)
+    finally:
+        os.close(descriptor)
     if len(content) > MAX_FILE:
         raise KeyFileError(f"{path} is no key file: it has more than {MAX_FILE} bytes")
     try:
         return content.decode("ascii")
     except UnicodeDecodeError:
         raise KeyFileError(f"{path} is no key file: it is not plain text") from None
+
+
+def _check_safe(path: Path, facts: os.stat_result) -> None:
+    if not stat.S_ISREG(facts.st_mode):
+        raise KeyFileError(f"{path} is no regular file")
+    if facts.st_mode & 0o077:
+        mode = stat.S_IMODE(facts.st_mode)
+        raise KeyFileError(f"{path} is open to others (mode {mode:04o}): run chmod 600 {path}, or make a new key")
+    if facts.st_uid not in (os.geteuid(), 0):
+        raise KeyFileError(f"{path} belongs to another user (uid {facts.st_uid})")
 
 
 def _parse(path: Path, text: str) -> _SealedKey:

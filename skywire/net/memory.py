@@ -125,6 +125,7 @@ class _MemoryConn(Conn):
         self._outgoing = outgoing
         self._closed = False
         self._send_in_doubt = False
+        self._sending_ended = False
         self._send_guard = ResourceGuard("sending to")
         self._receive_guard = ResourceGuard("receiving from")
 
@@ -145,6 +146,8 @@ class _MemoryConn(Conn):
     async def send(self, item: bytes) -> None:
         with self._send_guard:
             await checkpoint()
+            if self._sending_ended:
+                raise ClosedResourceError
             if self._send_in_doubt:
                 raise StreamBroken(f"an earlier send to {self.remote} failed or was cancelled midway; dial again")
             self._send_in_doubt = True
@@ -162,7 +165,7 @@ class _MemoryConn(Conn):
     async def send_eof(self) -> None:
         with self._send_guard:
             await checkpoint()
-            self._outgoing.ended = True
+            self._sending_ended = self._outgoing.ended = True
             self._outgoing.notify()
 
     async def aclose(self) -> None:
@@ -184,11 +187,11 @@ class _MemoryConn(Conn):
 
     async def _wait_for_room(self) -> None:
         pipe = self._outgoing
-        while not self._closed and not pipe.abandoned and not pipe.ended and pipe.buffer.size >= WINDOW:
+        while not self._closed and not pipe.abandoned and pipe.buffer.size >= WINDOW:
             await pipe.wait()
         if self._closed:
             raise ClosedResourceError
-        if pipe.abandoned or pipe.ended:
+        if pipe.abandoned:
             raise StreamBroken(f"the connection to {self.remote} broke")
 
     def _received(self, data: bytes) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from anyio import BrokenResourceError, EndOfStream, ResourceGuard
+from anyio import BrokenResourceError, ClosedResourceError, EndOfStream, ResourceGuard
 from anyio.abc import ByteStream
 from anyio.lowlevel import checkpoint_if_cancelled
 
@@ -59,6 +59,7 @@ class RecordConn(Conn):
         self._send_guard = ResourceGuard("sending to")
         self._receive_guard = ResourceGuard("receiving from")
         self._send_in_doubt = False
+        self._sending_ended = False
 
     async def receive(self, max_bytes: int = 65536) -> bytes:
         """See :meth:`Conn.receive`."""
@@ -89,6 +90,8 @@ class RecordConn(Conn):
         """See :meth:`Conn.send`."""
         size = len(item)
         with self._send_guard:
+            if self._sending_ended:
+                raise ClosedResourceError
             if self._send_in_doubt:
                 raise StreamBroken(f"an earlier send to {self.remote} failed or was cancelled midway; dial again")
             try:
@@ -112,7 +115,7 @@ class RecordConn(Conn):
         await self.send(data)
 
     async def send_eof(self) -> None:
-        """End this direction; the other one goes on.
+        """End this direction; the other one goes on. Idempotent.
 
         Raises:
             HalfCloseUnsupported: the network has no way to do so.
@@ -120,7 +123,9 @@ class RecordConn(Conn):
         if not self.half_close:
             raise HalfCloseUnsupported(f"the {self.network} network cannot end one direction of a connection only")
         with self._send_guard:
-            await self._stream.send_eof()
+            if not self._sending_ended:
+                self._sending_ended = True
+                await self._stream.send_eof()
 
     async def aclose(self) -> None:
         """Close both directions. Idempotent."""

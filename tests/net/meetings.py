@@ -1,0 +1,97 @@
+"""Places where two networks of one kind meet, so that one suite of tests can hold all kinds to the same contract."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Container
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from anyio import CancelScope, create_task_group
+
+from skywire import Address, Conn, Dispatcher, HostPort, MemoryHub, MemoryNetwork, Network, Owner, PkTcpNetwork, SecKey
+from skywire.keys import PubKey
+
+SERVER, CLIENT, STRANGER = (SecKey(bytes([n]) * 32) for n in (11, 12, 13))
+ME = Owner("tester")
+
+Handler = Callable[[Conn], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class Port:
+    """What one port of the serving side does."""
+
+    handler: Handler
+    peers: Container[PubKey] = frozenset({CLIENT.public})
+    owner: Owner = Owner("served")
+
+
+@dataclass
+class PortTable(Dispatcher):
+    """A dispatcher by port and peer; knows what it is handling."""
+
+    ports: dict[int, Port] = field(default_factory=dict)
+    live: int = 0
+
+    def admit(self, network: str, port: int, peer: PubKey) -> Owner | None:
+        entry = self.ports.get(port)
+        return entry.owner if entry and peer in entry.peers else None
+
+    async def handle(self, conn: Conn) -> None:
+        self.live += 1
+        try:
+            await self.ports[conn.local.port].handler(conn)
+        finally:
+            self.live -= 1
+
+
+@dataclass
+class Served:
+    """A serving network and how to reach its ports."""
+
+    addresses: list[Address]
+    table: PortTable
+    dialler: Callable[[SecKey], Network]
+    scope: CancelScope
+
+    async def dial(self, port: int = 0, identity: SecKey = CLIENT) -> Conn:
+        """A connection to the port of that index."""
+        return await self.dialler(identity).dial(self.addresses[port], owner=ME)
+
+
+class Meeting(Protocol):
+    """One kind of network."""
+
+    def __call__(self, *ports: Port) -> AbstractAsyncContextManager[Served]:
+        """Serve these ports while the block runs."""
+        ...
+
+
+@asynccontextmanager
+async def memory(*ports: Port) -> AsyncIterator[Served]:
+    """The network inside one process."""
+    hub = MemoryHub()
+    network = MemoryNetwork(SERVER, hub)
+    addresses = [Address("memory", SERVER.public, number) for number in range(80, 80 + len(ports))]
+    table = PortTable({address.port: port for address, port in zip(addresses, ports, strict=True)})
+    async with create_task_group() as task_group:
+        await task_group.start(network.serve, table)
+        yield Served(addresses, table, lambda identity: MemoryNetwork(identity, hub), task_group.cancel_scope)
+        task_group.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def pktcp(*ports: Port) -> AsyncIterator[Served]:
+    """Key-encrypted TCP over loopback."""
+    network = PkTcpNetwork(SERVER, listen=[HostPort("127.0.0.1", 0)] * len(ports))
+    table = PortTable()
+    async with create_task_group() as task_group:
+        await task_group.start(network.serve, table)
+        addresses = list(network.addresses)
+        table.ports.update({address.port: port for address, port in zip(addresses, ports, strict=True)})
+        yield Served(addresses, table, PkTcpNetwork, task_group.cancel_scope)
+        task_group.cancel_scope.cancel()
+
+
+MEETINGS: dict[str, Meeting] = {"memory": memory, "pktcp": pktcp}

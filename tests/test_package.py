@@ -1,0 +1,102 @@
+"""Guards of the package: what may import what, and what must not be there."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import skywire
+
+ROOT = Path(__file__).parent.parent
+IMPURE = {
+    "anyio", "asyncio", "logging", "os", "pathlib", "random", "secrets", "select", "signal", "socket", "ssl", "subprocess",
+    "sys", "tempfile", "threading", "time", "trio", "uuid", "uvloop",
+}  # fmt: skip
+CLI_AND_WEB = {
+    "cyclopts", "rich", "nacl", "dataclasses_json", "marshmallow", "starlette", "httpx", "h11", "websockets", "redis",
+    "uvloop", "trio", "skywire_dmsg", "skywire_standalone",
+}  # fmt: skip
+FLOORS = [
+    {"skywire.cli", "skywire_dmsg", "skywire_standalone"},
+    {"skywire.visor", "skywire.apps"},
+    {"skywire.app"},
+    {"skywire.dmsg", "skywire.pktcp"},
+    {"skywire.net"},
+    {"skywire.wire"},
+    {"skywire.keys", "skywire.keyfile"},
+    {"skywire.errors", "skywire.version"},
+]
+
+
+def imports(path: Path) -> set[str]:
+    """The modules that a file imports, wherever in it."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0
+            assert node.module
+            found.add(node.module)
+    return found
+
+
+def sources(folder: str) -> list[Path]:
+    found = sorted((ROOT / folder).rglob("*.py"))
+    assert found
+    return found
+
+
+def floor_of(module: str) -> int | None:
+    for number, modules in enumerate(FLOORS):
+        if any(module == name or module.startswith(f"{name}.") for name in modules):
+            return number
+    return None
+
+
+@pytest.mark.parametrize("path", sources("skywire/wire"), ids=lambda path: str(path.relative_to(ROOT)))
+def test_the_wire_formats_are_pure(path: Path) -> None:
+    assert {name.partition(".")[0] for name in imports(path)}.isdisjoint(IMPURE)
+
+
+@pytest.mark.parametrize("path", [*sources("skywire"), *sources("cmd")], ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_only_go_down(path: Path) -> None:
+    relative = path.relative_to(ROOT)
+    parts = relative.parts[2:] if relative.parts[0] == "cmd" else relative.parts
+    here = floor_of(".".join(parts).removesuffix(".py").removesuffix(".__init__"))
+    if here is None:  # the package's own front door, and `python -m skywire`
+        assert relative.name in ("__init__.py", "__main__.py")
+        return
+    for module in imports(path):
+        there = floor_of(module)
+        assert there is None or there >= here, f"{relative} imports {module}, which is above it"
+
+
+def test_importing_the_library_loads_no_program_and_no_web_library() -> None:
+    code = "import sys, skywire; print('\\n'.join(sys.modules))"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert {name.partition(".")[0] for name in loaded}.isdisjoint(CLI_AND_WEB)
+    assert not [name for name in loaded if name.startswith("skywire.cli")]
+
+
+def test_cmd_is_no_package_and_shadows_nothing() -> None:
+    assert not (ROOT / "cmd" / "__init__.py").exists()
+    subprocess.run([sys.executable, "-c", "import pdb, cmd; cmd.Cmd"], cwd=ROOT, check=True)
+
+
+def test_public_names_are_there_and_sorted() -> None:
+    assert sorted(skywire.__all__, key=lambda name: (not name.isupper(), name.startswith("_"), name)) == skywire.__all__
+    for name in skywire.__all__:
+        assert getattr(skywire, name) is not None
+
+
+def test_the_echo_example() -> None:
+    done = subprocess.run(
+        [sys.executable, "examples/echo.py"], cwd=ROOT, capture_output=True, text=True, timeout=30, check=True
+    )
+    assert "answered: hello over an encrypted connection" in done.stdout
+    assert done.stderr == ""
