@@ -32,7 +32,7 @@ def test_plain_round_trip(tmp_path: Path) -> None:
     assert keyfile.load(path) == KEY
     assert keyfile.public_key(path) == KEY.public
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert os.listdir(tmp_path) == ["key"]
+    assert [entry.name for entry in tmp_path.iterdir()] == ["key"]
 
 
 def test_sealed_round_trip(tmp_path: Path) -> None:
@@ -65,7 +65,7 @@ def test_an_existing_file_is_kept_unless_told_so(tmp_path: Path) -> None:
     assert keyfile.load(path) == KEY
     keyfile.save(path, other, replace=True)
     assert keyfile.load(path) == other
-    assert os.listdir(tmp_path) == ["key"]
+    assert [entry.name for entry in tmp_path.iterdir()] == ["key"]
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o610, 0o777])
@@ -135,7 +135,7 @@ def test_missing_folders_and_odd_files(tmp_path: Path) -> None:
         keyfile.save(tmp_path / "none" / "key", KEY)
     with pytest.raises(KeyFileError, match="empty passphrase"):
         keyfile.save(tmp_path / "key", KEY, passphrase="")
-    assert sorted(os.listdir(tmp_path)) == ["fifo"]
+    assert [entry.name for entry in tmp_path.iterdir()] == ["fifo"]
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file to somebody else")

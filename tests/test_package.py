@@ -13,13 +13,42 @@ import skywire
 
 ROOT = Path(__file__).parent.parent
 IMPURE = {
-    "anyio", "asyncio", "logging", "os", "pathlib", "random", "secrets", "select", "signal", "socket", "ssl", "subprocess",
-    "sys", "tempfile", "threading", "time", "trio", "uuid", "uvloop",
-}  # fmt: skip
+    "anyio",
+    "asyncio",
+    "logging",
+    "os",
+    "pathlib",
+    "random",
+    "secrets",
+    "select",
+    "signal",
+    "socket",
+    "ssl",
+    "subprocess",
+    "sys",
+    "tempfile",
+    "threading",
+    "time",
+    "trio",
+    "uuid",
+    "uvloop",
+}
 CLI_AND_WEB = {
-    "cyclopts", "rich", "nacl", "dataclasses_json", "marshmallow", "starlette", "httpx", "h11", "websockets", "redis",
-    "uvloop", "trio", "skywire_dmsg", "skywire_standalone",
-}  # fmt: skip
+    "cyclopts",
+    "rich",
+    "nacl",
+    "dataclasses_json",
+    "marshmallow",
+    "starlette",
+    "httpx",
+    "h11",
+    "websockets",
+    "redis",
+    "uvloop",
+    "trio",
+    "skywire_dmsg",
+    "skywire_standalone",
+}
 FLOORS = [
     {"skywire.cli", "skywire_dmsg", "skywire_standalone"},
     {"skywire.visor", "skywire.apps"},

@@ -42,8 +42,8 @@ class Conn(ByteStream):
     Bytes and records are two views of one stream: ``send`` cuts into records, ``receive`` joins them. Use the record
     calls where the protocol above needs one write to be one read.
 
-    Errors, of all calls: ClosedResourceError after the caller closed it, or ended this direction; StreamBroken when it failed; EndOfStream when
-    the peer ended its direction; BusyResourceError when another task is in the same direction.
+    Errors, of all calls: ClosedResourceError after the caller closed it, or ended this direction; StreamBroken when it
+    failed; EndOfStream when the peer ended its direction; BusyResourceError when another task is in the same direction.
 
     A receive that is cancelled loses nothing. A send that is cancelled midway leaves in doubt what was sent, so every
     later send raises StreamBroken.
