@@ -1,0 +1,57 @@
+"""All checks: ``nox``. They run in the environment that nox runs in, but for the wheel, which gets a fresh one."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+import nox
+
+nox.options.default_venv_backend = "none"
+nox.options.error_on_missing_interpreters = True
+nox.options.sessions = ["lint", "types", "tests", "wheel"]
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style and format."""
+    session.run(sys.executable, "-m", "ruff", "check", ".")
+    session.run(sys.executable, "-m", "ruff", "format", "--check", ".")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """mypy --strict over everything, tests and benchmarks included."""
+    session.run(sys.executable, "-m", "mypy")
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """All tests, the documentation's examples among them, with coverage."""
+    session.run(sys.executable, "-m", "coverage", "erase")
+    session.run(sys.executable, "-m", "coverage", "run", "-m", "pytest", *session.posargs)
+    session.run(sys.executable, "-m", "coverage", "combine", "-q")
+    session.run(sys.executable, "-m", "coverage", "report", "--include=skywire/wire/*", "--fail-under=100")
+    session.run(sys.executable, "-m", "coverage", "report", "--fail-under=95")
+
+
+@nox.session(venv_backend="venv")
+def wheel(session: nox.Session) -> None:
+    """What users install: the wheel in an empty environment, its programs run from elsewhere."""
+    folder = Path(session.create_tmp()).resolve()
+    shutil.rmtree(folder / "dist", ignore_errors=True)
+    session.install("build")
+    session.run("python", "-m", "build", "--wheel", "--outdir", str(folder / "dist"), silent=True)
+    (built,) = (folder / "dist").glob("*.whl")
+    session.install("--force-reinstall", str(built))
+    session.chdir("/")
+    session.run("python", "-c", "import skywire, pdb, cmd; cmd.Cmd; print(skywire.__version__)")
+    for program in ("skywire", "dmsg", "standalone"):
+        session.run(program, "--version")
+
+
+@nox.session
+def benchmarks(session: nox.Session) -> None:
+    """Figures against their floors; not a check."""
+    session.run(sys.executable, "-m", "benchmarks", *session.posargs)
