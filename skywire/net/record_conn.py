@@ -11,7 +11,6 @@ from anyio.lowlevel import checkpoint_if_cancelled
 from skywire.net.address import Address
 from skywire.net.conn import Conn, Owner, check_record
 from skywire.net.errors import HalfCloseUnsupported, StreamBroken
-from skywire.net.record_buffer import RecordBuffer
 from skywire.wire.noise import TransportKeys
 from skywire.wire.records import RecordReader, Sealer
 
@@ -54,8 +53,8 @@ class RecordConn(Conn):
         self._stream = stream
         self._sealer = Sealer(keys.send)
         self._reader = RecordReader(keys.receive)
-        self._buffer = RecordBuffer()
-        self._buffer.put(self._reader.receive(received))
+        if received:
+            self._reader.feed(received)
         self._send_guard = ResourceGuard("sending to")
         self._receive_guard = ResourceGuard("receiving from")
         self._send_in_doubt = False
@@ -65,24 +64,24 @@ class RecordConn(Conn):
         """See :meth:`Conn.receive`."""
         if max_bytes < 1:
             raise ValueError(f"at least 1 byte must be asked for, not {max_bytes}")
+        reader = self._reader
         with self._receive_guard:
-            if not self._buffer.size:
-                await self._fill()
-            else:
+            if reader.waiting:
                 # What one read brought is bounded, so other tasks get their turn without a full checkpoint here.
                 await checkpoint_if_cancelled()
-            data = self._buffer.take_bytes(max_bytes)
+            while not (data := reader.take(max_bytes)):
+                await self._feed()
         self.bytes_in += len(data)
         return data
 
     async def receive_record(self) -> bytes:
         """See :meth:`Conn.receive_record`."""
+        reader = self._reader
         with self._receive_guard:
-            if not self._buffer.size:
-                await self._fill()
-            else:
+            if reader.waiting:
                 await checkpoint_if_cancelled()
-            record = self._buffer.take_record()
+            while not (record := reader.take_record()):
+                await self._feed()
         self.bytes_in += len(record)
         return record
 
@@ -131,18 +130,16 @@ class RecordConn(Conn):
         """Close both directions. Idempotent."""
         await self._stream.aclose()
 
-    async def _fill(self) -> None:
-        """Wait until there is at least one record."""
-        buffer, reader = self._buffer, self._reader
-        while not buffer.size:
-            if reader.error is not None:
-                raise StreamBroken(f"the connection to {self.remote} was ended: {reader.error}") from reader.error
-            try:
-                data = await self._stream.receive(READ_SIZE)
-            except EndOfStream:
-                if reader.partial:
-                    raise StreamBroken(f"the connection to {self.remote} ended inside a record") from None
-                raise
-            except BrokenResourceError as error:
-                raise StreamBroken(f"the connection to {self.remote} broke") from error
-            buffer.put(reader.receive(data))
+    async def _feed(self) -> None:
+        """Give the reader more input."""
+        reader = self._reader
+        if reader.error is not None:
+            raise StreamBroken(f"the connection to {self.remote} was ended: {reader.error}") from reader.error
+        try:
+            reader.feed(await self._stream.receive(READ_SIZE))
+        except EndOfStream:
+            if reader.partial:
+                raise StreamBroken(f"the connection to {self.remote} ended inside a record") from None
+            raise
+        except BrokenResourceError as error:
+            raise StreamBroken(f"the connection to {self.remote} broke") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 
 import pytest
 from hypothesis import given
@@ -28,6 +29,12 @@ NOISE = load("noise.json")
 KEY = b"k" * 32
 
 
+def received(reader: RecordReader, data: bytes) -> list[bytes]:
+    """All records that ``data`` completes."""
+    reader.feed(data)
+    return list(iter(reader.take_record, b""))
+
+
 @pytest.mark.parametrize("case", NOISE.many("handshakes"))
 @pytest.mark.parametrize("direction", ["init_to_resp", "resp_to_init"])
 def test_recorded_records(case: Vector, direction: str) -> None:
@@ -42,7 +49,7 @@ def test_recorded_records(case: Vector, direction: str) -> None:
             assert framer.seal_records(plaintext) == recorded.data("frame")
         else:
             framer.seal(b"")
-        assert reader.receive(recorded.data("frame")) == ([plaintext] if plaintext else [])
+        assert received(reader, recorded.data("frame")) == ([plaintext] if plaintext else [])
 
 
 def test_recorded_writes_are_cut_alike() -> None:
@@ -54,7 +61,7 @@ def test_recorded_writes_are_cut_alike() -> None:
         assert len(output) == write.number("output_len")
         assert hashlib.sha256(output).hexdigest() == write.text("output_sha256")
         assert output.startswith(write.data("output_first_64"))
-        records = reader.receive(output)
+        records = received(reader, output)
         assert [len(record) + 24 for record in records] == write.numbers("frame_lengths")
         assert b"".join(records) == plaintext
 
@@ -116,7 +123,7 @@ def opened_by_one_of(streams: list[Vector], data: bytes) -> list[tuple[int, int]
     for stream in streams:
         for name in ("init_to_resp_key", "resp_to_init_key"):
             reader = RecordReader(stream.data(name))
-            records = reader.receive(data)
+            records = received(reader, data)
             if reader.error is None:
                 assert not reader.partial
                 return [(len(record) + 24, len(record)) for record in records]
@@ -128,7 +135,7 @@ def test_what_is_sealed_is_opened(data: bytes) -> None:
     sealed = Sealer(KEY).seal_records(data)
     assert Sealer(KEY).seal_records(memoryview(data)) == sealed
     reader = RecordReader(KEY)
-    records = reader.receive(sealed)
+    records = received(reader, sealed)
     assert b"".join(records) == data
     assert all(len(record) == MAX_RECORD for record in records[:-1])
     assert not reader.partial
@@ -150,28 +157,60 @@ def some_stream(draw: st.DataObject) -> bytes:
 def test_whole_input_equals_input_in_pieces(data: st.DataObject) -> None:
     stream = some_stream(data)
     whole, pieces = RecordReader(KEY), RecordReader(KEY)
-    expected = whole.receive(stream)
+    expected = received(whole, stream)
     cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=12)))
     records = []
     for start, end in zip([0, *cuts], [*cuts, len(stream)], strict=True):
-        records += pieces.receive(stream[start:end])
+        records += received(pieces, stream[start:end])
     assert records == expected
     assert str(pieces.error) == str(whole.error)
     assert pieces.partial == whole.partial
+
+
+@given(st.data(), st.lists(st.integers(0, 2 * MAX_RECORD), min_size=1))
+def test_bytes_are_taken_as_asked_for(data: st.DataObject, asked: list[int]) -> None:
+    """Taking some bytes, or a record (0), in any order, neither loses nor reorders anything."""
+    stream = some_stream(data)
+    cut = data.draw(st.integers(0, len(stream)))
+    reader = RecordReader(KEY)
+    sizes = itertools.cycle(asked)
+    taken = b""
+    for part in (stream[:cut], stream[cut:]):
+        reader.feed(part)
+        while True:
+            size = next(sizes)
+            piece = reader.take(size) if size else reader.take_record()
+            if not piece:
+                break
+            assert len(piece) <= (size or MAX_RECORD)
+            taken += piece
+        assert not reader.waiting
+    assert taken == b"".join(received(RecordReader(KEY), stream))
+
+
+def test_whole_records_are_taken_where_they_fit() -> None:
+    reader = RecordReader(KEY)
+    sealer = Sealer(KEY)
+    reader.feed(b"".join(sealer.seal_records(record) for record in (b"aa", b"bbb", b"c", b"dd")))
+    assert reader.take(4) == b"aa"
+    assert reader.take(1) == b"b"
+    assert reader.take_record() == b"bb"
+    assert reader.take(3) == b"cdd"
+    assert reader.take(9) == b""
 
 
 def test_byte_by_byte() -> None:
     sealer = Sealer(KEY)
     stream = sealer.seal_records(b"a" * 5000) + frame(sealer.seal(b"")) + sealer.seal_records(b"z")
     reader = RecordReader(KEY)
-    records = [record for byte in stream for record in reader.receive(bytes([byte]))]
+    records = [record for byte in stream for record in received(reader, bytes([byte]))]
     assert records == [b"a" * MAX_RECORD, b"a" * (5000 - MAX_RECORD), b"z"]
 
 
 @given(st.binary(max_size=200))
 def test_arbitrary_bytes_end_in_the_protocol_error_or_wait_for_more(data: bytes) -> None:
     reader = RecordReader(KEY)
-    assert reader.receive(data) == []
+    assert received(reader, data) == []
     assert isinstance(reader.error, ProtocolError) or len(data) < 2 + max(24, int.from_bytes(data[:2], "big"))
     for opener in (StrictOpener(KEY), WindowOpener(KEY)):
         with pytest.raises(ProtocolError):
@@ -182,9 +221,9 @@ def test_arbitrary_bytes_end_in_the_protocol_error_or_wait_for_more(data: bytes)
 def test_a_bad_length_is_fatal_as_soon_as_it_is_there(length: int) -> None:
     reader = RecordReader(KEY)
     sealer = Sealer(KEY)
-    assert reader.receive(sealer.seal_records(b"good") + length.to_bytes(2, "big")) == [b"good"]
+    assert received(reader, sealer.seal_records(b"good") + length.to_bytes(2, "big")) == [b"good"]
     assert isinstance(reader.error, ProtocolError)
-    assert reader.receive(sealer.seal_records(b"more")) == []
+    assert received(reader, sealer.seal_records(b"more")) == []
 
 
 @pytest.mark.parametrize("order", [[1, 1], [2, 1], [3, 3]])
@@ -192,7 +231,7 @@ def test_a_stream_refuses_repeated_and_late_counters(order: list[int]) -> None:
     sealer = Sealer(KEY)
     messages = {counter: frame(sealer.seal(b"x")) for counter in range(1, 4)}
     reader = RecordReader(KEY)
-    assert reader.receive(b"".join(messages[counter] for counter in order)) == [b"x"]
+    assert received(reader, b"".join(messages[counter] for counter in order)) == [b"x"]
     assert "repeated" in str(reader.error)
 
 
@@ -200,12 +239,12 @@ def test_gaps_are_allowed_in_a_stream() -> None:
     sealer = Sealer(KEY)
     messages = [frame(sealer.seal(bytes([n]))) for n in range(9)]
     reader = RecordReader(KEY)
-    assert reader.receive(messages[0] + messages[4] + messages[8]) == [b"\x00", b"\x04", b"\x08"]
+    assert received(reader, messages[0] + messages[4] + messages[8]) == [b"\x00", b"\x04", b"\x08"]
 
 
 def test_a_forged_record_is_named_as_such() -> None:
     reader = RecordReader(KEY)
-    reader.receive(Sealer(b"x" * 32).seal_records(b"hello"))
+    received(reader, Sealer(b"x" * 32).seal_records(b"hello"))
     assert isinstance(reader.error, AuthenticationError)
 
 

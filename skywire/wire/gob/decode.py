@@ -121,8 +121,8 @@ class Decoder:
 
     @property
     def partial(self) -> bool:
-        """Whether the input so far ends inside a message, or behind definitions whose value is missing."""
-        return bool(self._buffer) or self._owes_value
+        """Whether the input so far ends inside a message, or behind definitions without a value; not after an error."""
+        return self.error is None and (bool(self._buffer) or self._owes_value)
 
     def receive(self, data: bytes) -> list[Message]:
         """The values that ``data`` completes."""

@@ -152,25 +152,28 @@ def _inner_types(schema: GobType) -> tuple[GobType, ...]:
             return schema.key, schema.elem
         case Struct():
             return tuple(field.type for field in schema.fields)
-        case Basic() | Opaque():
-            return ()
+    return ()
 
 
 def _describe(schema: Array | Slice | Map | Struct | Opaque, own: int, ids: TypeIds) -> GobValue:
     """The definition of a type, as a value of ``_WIRE_TYPE``."""
     common = (schema.name.encode(), own)
-    value: list[GobValue] = [None] * len(_WIRE_TYPE.fields)
     match schema:
         case Array():
-            value[_Kind.ARRAY] = (common, ids.of(schema.elem), schema.length)
+            return _of_kind(_Kind.ARRAY, (common, ids.of(schema.elem), schema.length))
         case Slice():
-            value[_Kind.SLICE] = (common, ids.of(schema.elem))
+            return _of_kind(_Kind.SLICE, (common, ids.of(schema.elem)))
         case Map():
-            value[_Kind.MAP] = (common, ids.of(schema.key), ids.of(schema.elem))
+            return _of_kind(_Kind.MAP, (common, ids.of(schema.key), ids.of(schema.elem)))
         case Struct():
-            value[_Kind.STRUCT] = (common, tuple((field.name.encode(), ids.of(field.type)) for field in schema.fields))
-        case Opaque():
-            value[_MARSHALER_FIELDS[schema.marshaler]] = (common,)
+            fields = tuple((field.name.encode(), ids.of(field.type)) for field in schema.fields)
+            return _of_kind(_Kind.STRUCT, (common, fields))
+    return _of_kind(_MARSHALER_FIELDS[schema.marshaler], (common,))
+
+
+def _of_kind(number: int, kind: GobValue) -> GobValue:
+    value: list[GobValue] = [None] * len(_WIRE_TYPE.fields)
+    value[number] = kind
     return tuple(value)
 
 

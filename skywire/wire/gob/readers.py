@@ -217,8 +217,6 @@ def _skip(types: WireTypes, type_id: int, data: bytes, pos: int, levels: int) ->
     if not levels:
         raise GobError(f"a value is nested deeper than {MAX_NESTING} levels")
     match types[type_id]:
-        case WireOpaque():
-            return read_bytes(data, pos)[1]
         case WireStruct(fields):
             return _skip_fields(types, fields, data, pos, levels - 1)
         case WireMap(key, elem):
@@ -227,6 +225,7 @@ def _skip(types: WireTypes, type_id: int, data: bytes, pos: int, levels: int) ->
             return _skip_items(types, (elem,), None, data, pos, levels - 1)
         case WireArray(elem, length):
             return _skip_items(types, (elem,), length, data, pos, levels - 1)
+    return read_bytes(data, pos)[1]
 
 
 def _skip_items(

@@ -56,8 +56,8 @@ class RpcReader:
 
     @property
     def partial(self) -> bool:
-        """Whether the input so far ends inside a header or body, or between the two."""
-        return self._header is not None or self._decoder.partial
+        """Whether the input so far ends inside a header or body, or between the two; not after an error."""
+        return self.error is None and (self._header is not None or self._decoder.partial)
 
     def receive(self, data: bytes) -> list[RpcMessage]:
         """The requests or responses that ``data`` completes."""

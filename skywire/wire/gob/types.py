@@ -189,8 +189,7 @@ def zero(schema: GobType) -> GobValue:
             return ()
         case Map() | Opaque():
             return None
-        case Struct():
-            return tuple(None if field.optional else zero(field.type) for field in schema.fields)
+    return tuple(None if field.optional else zero(field.type) for field in schema.fields)
 
 
 def describe(schema: GobType) -> str:

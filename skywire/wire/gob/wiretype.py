@@ -64,5 +64,4 @@ def inner_ids(wire: WireType) -> tuple[int, ...]:
             return key, elem
         case WireStruct(fields):
             return tuple(type_id for _, type_id in fields)
-        case WireOpaque():
-            return ()
+    return ()

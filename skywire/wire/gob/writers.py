@@ -47,37 +47,37 @@ _WRITERS_KEPT: Final = 256
 
 
 def _write_bool(out: bytearray, value: GobValue) -> None:
-    if type(value) is not bool:
+    if not isinstance(value, bool):
         raise _mismatch(value, BOOL)
     out.append(value)
 
 
 def _write_int(out: bytearray, value: GobValue) -> None:
-    if type(value) is not int or not MIN_INT <= value <= MAX_INT:
+    if not isinstance(value, int) or isinstance(value, bool) or not MIN_INT <= value <= MAX_INT:
         raise _mismatch(value, INT)
     write_int(out, value)
 
 
 def _write_uint(out: bytearray, value: GobValue) -> None:
-    if type(value) is not int or not 0 <= value <= MAX_UINT:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= MAX_UINT:
         raise _mismatch(value, UINT)
     write_uint(out, value)
 
 
 def _write_float(out: bytearray, value: GobValue) -> None:
-    if type(value) is not float:
+    if not isinstance(value, float):
         raise _mismatch(value, FLOAT)
     write_float(out, value)
 
 
 def _write_bytes(out: bytearray, value: GobValue) -> None:
-    if type(value) is not bytes:
+    if not isinstance(value, bytes):
         raise _mismatch(value, BYTES)
     write_bytes(out, value)
 
 
 def _write_string(out: bytearray, value: GobValue) -> None:
-    if type(value) is not str:
+    if not isinstance(value, str):
         raise _mismatch(value, STRING)
     try:
         write_bytes(out, value.encode())
@@ -122,13 +122,12 @@ def value_writer(schema: GobType) -> Writer:
             return _items_writer(schema, value_writer(schema.elem), None)
         case Map():
             return _map_writer(schema)
-        case Struct():
-            return _struct_writer(schema)
+    return _struct_writer(schema)
 
 
 def _items_writer(schema: GobType, write_item: Writer, length: int | None) -> Writer:
     def write_items(out: bytearray, value: GobValue) -> None:
-        if type(value) is not tuple or (length is not None and len(value) != length):
+        if not isinstance(value, tuple) or (length is not None and len(value) != length):
             raise _mismatch(value, schema)
         write_uint(out, len(value))
         for item in value:
@@ -141,7 +140,7 @@ def _map_writer(schema: Map) -> Writer:
     write_key, write_elem = value_writer(schema.key), value_writer(schema.elem)
 
     def write_pair(out: bytearray, value: GobValue) -> None:
-        if type(value) is not tuple or len(value) != 2:
+        if not isinstance(value, tuple) or len(value) != 2:
             raise _mismatch(value, schema)
         write_key(out, value[0])
         write_elem(out, value[1])
@@ -158,7 +157,7 @@ def _struct_writer(schema: Struct) -> Writer:
     steps = [(number, _omitted(field), value_writer(field.type)) for number, field in enumerate(schema.fields)]
 
     def write_struct(out: bytearray, value: GobValue) -> None:
-        if type(value) is not tuple or len(value) != size:
+        if not isinstance(value, tuple) or len(value) != size:
             raise _mismatch(value, schema)
         last = -1
         for number, omitted, write in steps:
