@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Annotated, Final
 
 from cyclopts import App, Parameter
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import Progress
-from rich.table import Column, Table
+from rich.table import Table
 
 from benchmarks.measurements import FULL, MEASUREMENTS, QUICK, TARGETS
 
@@ -66,12 +67,11 @@ def run(
 
 
 def _show(medians: dict[str, float], units: dict[str, str], samples: dict[str, list[float]]) -> None:
-    table = Table(Column("row", no_wrap=True), title=f"median of {ROUNDS}", title_justify="left")
-    for column in ("value", "min", "max"):
-        table.add_column(column, justify="right")
-    table.add_column("unit")
-    table.add_column("of its floor", justify="right")
-    table.add_column("to reach")
+    table = Table(box=SIMPLE_HEAD, title=f"median of {ROUNDS}", title_justify="left")
+    for column in ("row", "median", "min", "max", "unit", "of floor", "to reach"):
+        table.add_column(
+            column, no_wrap=True, justify="right" if column in {"median", "min", "max", "of floor"} else "left"
+        )
     targets = {target.row: target for target in TARGETS}
     for row, value in medians.items():
         ratio = reach = ""
@@ -80,7 +80,7 @@ def _show(medians: dict[str, float], units: dict[str, str], samples: dict[str, l
             reached = value / medians[target.floor] if target.floor else value
             met = reached >= target.bound if target.at_least else reached <= target.bound
             ratio = f"{reached:.2f}" if target.floor else ""
-            reach = f"{'>=' if target.at_least else '<='} {target.bound:g} {'reached' if met else 'MISSED'}"
+            reach = f"{'>=' if target.at_least else '<='} {target.bound:g} {'met' if met else 'MISSED'}"
         low, high = min(samples[row]), max(samples[row])
         table.add_row(row, f"{value:.1f}", f"{low:.1f}", f"{high:.1f}", units[row], ratio, reach)
     Console().print(table)
