@@ -17,14 +17,18 @@ from rich.table import Table
 from benchmarks.measurements import FULL, MEASUREMENTS, QUICK, TARGETS
 
 ROUNDS: Final = 5
-app = App(name="benchmarks", help="Measure each path against its floor, each role in a process of its own.")
+app = App(
+    name="benchmarks",
+    help="Measure each path against its floor, each role in a process of its own.",
+    version_flags=[],
+)
 
 
 @app.default
 def run(
     *,
     quick: Annotated[bool, Parameter(negative="")] = False,
-    json_file: Annotated[str | None, Parameter(name="--json")] = None,
+    json_file: Annotated[str | None, Parameter(name="--json", allow_leading_hyphen=True)] = None,
     only: Annotated[tuple[str, ...], Parameter(negative="")] = (),
 ) -> None:
     """Take five samples of each row, in turn, and show the medians.
