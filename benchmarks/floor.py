@@ -106,7 +106,7 @@ def echo_client(parameters: Parameters) -> None:
 
 
 def session_crypto(parameters: Parameters) -> None:
-    """The curve arithmetic of one session hand-shake (XK), both sides: 2 key generations and 6 ECDHs."""
+    """The curve arithmetic of one session handshake (XK), both sides: 2 key generations and 6 ECDHs."""
     static = [PrivateKey() for _ in range(2)]
     points = [key.public_key.format() for key in static]
     count = parameters.number("count")

@@ -17,7 +17,7 @@ class Size:
         bulk_bytes: bytes of one bulk transfer, a multiple of 64 KiB.
         round_trips: round trips of one latency sample.
         connects: connections of one sample.
-        operations: hand-shakes' worth of arithmetic of one sample.
+        operations: handshakes' worth of arithmetic of one sample.
     """
 
     bulk_bytes: int

@@ -8,8 +8,8 @@ The tree, below :class:`skywire.errors.NetworkError`::
     │ ├ Unreachable            nobody answers at that address
     │ └ PeerRefused            the other end answered, but it is not that peer or does not want us
     ├ AcceptError              a connection that came in was turned away
-    │ ├ HandshakeTimeout       the peer did not finish its hand-shake in time (also a TimeoutError)
-    │ ├ HandshakeAborted       the peer left during its hand-shake
+    │ ├ HandshakeTimeout       the peer did not finish its handshake in time (also a TimeoutError)
+    │ ├ HandshakeAborted       the peer left during its handshake
     │ ├ HandshakeRefused       the peer finished it, but not on our terms
     │ ├ NotAdmitted            the peer is not on the allow-list
     │ └ TooManyConnections     a limit on what peers may open was reached
@@ -52,7 +52,7 @@ class Unreachable(DialError):
 
 
 class PeerRefused(DialError):
-    """The other end answered, but it does not hold the wanted key, or it ended the hand-shake."""
+    """The other end answered, but it does not hold the wanted key, or it ended the handshake."""
 
 
 class AcceptError(NetworkError):
@@ -60,15 +60,15 @@ class AcceptError(NetworkError):
 
 
 class HandshakeTimeout(AcceptError, TimeoutError):
-    """The peer did not finish its hand-shake in time."""
+    """The peer did not finish its handshake in time."""
 
 
 class HandshakeAborted(AcceptError):
-    """The peer closed or broke the connection during its hand-shake."""
+    """The peer closed or broke the connection during its handshake."""
 
 
 class HandshakeRefused(AcceptError):
-    """The peer finished its hand-shake without something that we require."""
+    """The peer finished its handshake without something that we require."""
 
 
 class NotAdmitted(AcceptError):

@@ -1,4 +1,4 @@
-"""The XK hand-shake over a byte stream, as sessions and key-encrypted TCP begin.
+"""The XK handshake over a byte stream, as sessions and key-encrypted TCP begin.
 
 Each message is a frame. The initiator offers the post-quantum extension, a responder that is offered it answers.
 Source: upstream-2026.md section 2.2 and 3.2 row 2, protocol-dmsg.md section 2.
@@ -21,12 +21,12 @@ from skywire.wire.pqhybrid import CIPHERTEXT_SIZE, ENCAPSULATION_KEY_SIZE, mix_s
 from skywire.wire.records import MAX_RECORD_BODY, PREFIX_SIZE, frame, split_frame
 
 _READ_SIZE: Final = PREFIX_SIZE + MAX_RECORD_BODY
-"""Bytes to ask for at a time during a hand-shake; so no more than two frames are ever held."""
+"""Bytes to ask for at a time during a handshake; so no more than two frames are ever held."""
 
 
 @dataclass(frozen=True, slots=True)
 class Secured:
-    """What a finished hand-shake gives.
+    """What a finished handshake gives.
 
     Args:
         keys: of the transport phase.
@@ -53,9 +53,9 @@ class _Frames:
             try:
                 self.received += await self._stream.receive(_READ_SIZE)
             except EndOfStream:
-                raise HandshakeAborted("the peer closed the connection during the hand-shake") from None
+                raise HandshakeAborted("the peer closed the connection during the handshake") from None
             except BrokenResourceError as error:
-                raise HandshakeAborted("the connection broke during the hand-shake") from error
+                raise HandshakeAborted("the connection broke during the handshake") from error
         message, self.received = cut
         return message
 
@@ -63,7 +63,7 @@ class _Frames:
         try:
             await self._stream.send(frame(message))
         except BrokenResourceError as error:
-            raise HandshakeAborted("the connection broke during the hand-shake") from error
+            raise HandshakeAborted("the connection broke during the handshake") from error
 
 
 async def initiate(stream: ByteStream, identity: SecKey, peer: PubKey) -> Secured:

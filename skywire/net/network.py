@@ -20,7 +20,7 @@ class DialOptions:
     """How to make a connection.
 
     Args:
-        timeout: seconds for the whole of it, look-ups and hand-shakes included; above 0.
+        timeout: seconds for the whole of it, look-ups and handshakes included; above 0.
     """
 
     timeout: float = 20.0

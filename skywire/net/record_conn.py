@@ -25,12 +25,12 @@ class RecordConn(Conn):
 
     Args:
         stream: carries the records; owned, and closed, by this connection.
-        keys: of the finished hand-shake.
+        keys: of the finished handshake.
         local: this end.
         remote: the other end; its key is proven.
         owner: on whose behalf it exists.
         half_close: whether ending one direction of ``stream`` leaves the other.
-        received: what already came behind the hand-shake.
+        received: what already came behind the handshake.
         post_quantum: whether the keys also depend on a post-quantum secret.
     """
 

@@ -1,4 +1,4 @@
-"""Takes TCP connections in: hand-shake, allow-list, limits, then the dispatcher."""
+"""Takes TCP connections in: handshake, allow-list, limits, then the dispatcher."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class AcceptStats:
     """Counts of inbound connections since the network was made.
 
     Args:
-        half_open: hand-shakes under way now.
+        half_open: handshakes under way now.
         live: established connections now.
         admitted: connections that were handed to the dispatcher so far.
         refused: connections that were turned away so far, by the name of the error class.
@@ -116,7 +116,7 @@ class Acceptor:
         try:
             remote_host, remote_port = host_port(stream.extra(SocketAttribute.remote_address))
         except TypedAttributeLookupError:
-            raise HandshakeAborted("the peer left before its hand-shake") from None
+            raise HandshakeAborted("the peer left before its handshake") from None
         secured = await self._shake_hands(stream)
         peer = secured.peer
         # Right behind message 3, before a byte of the application is looked at.
@@ -150,12 +150,12 @@ class Acceptor:
                     return await respond(stream, self._identity)
             except TimeoutError:
                 raise HandshakeTimeout(
-                    f"a hand-shake was not finished in {self._limits.handshake_seconds:g} s"
+                    f"a handshake was not finished in {self._limits.handshake_seconds:g} s"
                 ) from None
             finally:
                 self._stats.half_open -= 1
                 half_open.pop(displaced, None)
-        raise TooManyConnections(f"a hand-shake made room: {self._limits.half_open} were under way")
+        raise TooManyConnections(f"a handshake made room: {self._limits.half_open} were under way")
 
 
 def host_port(socket_address: tuple[str, int] | str) -> tuple[str, int]:

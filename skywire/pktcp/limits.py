@@ -11,8 +11,8 @@ class Limits:
 
     Args:
         connect_seconds: for a TCP connection to be made.
-        handshake_seconds: for a whole hand-shake, however slowly its bytes drip.
-        half_open: hand-shakes under way at a time. At the limit the oldest makes room: an honest peer needs
+        handshake_seconds: for a whole handshake, however slowly its bytes drip.
+        half_open: handshakes under way at a time. At the limit the oldest makes room: an honest peer needs
             milliseconds, so a flood must outrun every one of them to keep it out.
         connections_per_peer: established connections that one key may hold.
     """

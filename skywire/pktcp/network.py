@@ -36,7 +36,7 @@ from skywire.pktcp.limits import Limits
 class PkTcpNetwork:
     """See :class:`skywire.net.network.Network`.
 
-    A peer that is not admitted is closed without a word after its hand-shake, so its dial succeeds and its first
+    A peer that is not admitted is closed without a word after its handshake, so its dial succeeds and its first
     receive finds the end.
 
     Args:

@@ -12,22 +12,19 @@ Source: protocol-dmsg.md section 6.1, 6.2 and 5.2; upstream-2026.md section 3.2 
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from json.encoder import encode_basestring
 from typing import Final, Self, final
 
-from skywire.errors import InvalidKey, LocalProtocolError, ProtocolError
+from skywire.errors import InvalidKey, LocalProtocolError
 from skywire.keys import PUB_KEY_SIZE, PubKey, SecKey, Signature
+from skywire.wire.gojson import JsonError, Members, Number, check_text, compact_json, json_string, read_json
 
 VERSION: Final = "0.0.1"
 """The only version of entries there is."""
 MAX_ENTRY_SIZE: Final = 1 << 16
 """Most bytes of one entry's JSON: a client that uses all of 512 listed servers needs 36 KB."""
-MAX_DEPTH: Final = 32
-"""Deepest nesting of arrays and objects; an entry needs 3, a list of entries 4."""
 MAX_EXTRAS: Final = 64
 """Most unknown keys in one object, enough for decades of additions; they cost time when they are written again."""
 MAX_SEQUENCE: Final = 2**64 - 1
@@ -36,31 +33,11 @@ MAX_SEQUENCE: Final = 2**64 - 1
 _MIN_INT64: Final = -(2**63)
 _MAX_INT64: Final = 2**63 - 1
 _NO_KEY: Final = "0" * (2 * PUB_KEY_SIZE)
-_BLANKS: Final = " \t\n\r"
 _INTEGER: Final = re.compile(r"-?[0-9]{1,20}")
-_STRINGS_AND_BRACKETS: Final = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?|[\[\]{}]', re.DOTALL)
-_ESCAPES: Final = {code: f"\\u{code:04x}" for code in range(0x20)} | {
-    ord('"'): '\\"',
-    ord("\\"): "\\\\",
-    ord("\n"): "\\n",
-    ord("\r"): "\\r",
-    ord("\t"): "\\t",
-}
 
 
-class EntryError(ProtocolError):
-    """Bytes from a peer are no entry, or not the JSON that was expected."""
-
-
-def json_string(text: str) -> str:
-    """A JSON string, quotes included, escaped as the signed form demands.
-
-    Source: protocol-dmsg.md section 6.2.
-    """
-    plain = encode_basestring(text)
-    if len(plain) == len(text) + 2:
-        return plain
-    return f'"{text.translate(_ESCAPES)}"'
+class EntryError(JsonError):
+    """JSON from a peer is no entry."""
 
 
 @final
@@ -82,8 +59,8 @@ class Extra:
     value: str
 
     def __post_init__(self) -> None:
-        _check_text(self.key)
-        _check_text(self.value)
+        check_text(self.key)
+        check_text(self.value)
 
 
 @final
@@ -128,8 +105,8 @@ class ServerPart:
 
     def __post_init__(self) -> None:
         _check_range("availableSessions", self.available_sessions, _MIN_INT64, _MAX_INT64)
-        _check_text(self.address)
-        _check_text(self.server_type)
+        check_text(self.address)
+        check_text(self.server_type)
 
     def _fields(self) -> tuple[tuple[str, str], ...]:
         return (
@@ -172,9 +149,9 @@ class Entry:
     def __post_init__(self) -> None:
         _check_range("sequence", self.sequence, 0, MAX_SEQUENCE)
         _check_range("timestamp", self.timestamp, _MIN_INT64, _MAX_INT64)
-        _check_text(self.client_type)
-        _check_text(self.signature)
-        _check_text(self.version)
+        check_text(self.client_type)
+        check_text(self.signature)
+        check_text(self.version)
 
     @classmethod
     def from_json(cls, body: bytes) -> Entry:
@@ -189,7 +166,7 @@ class Entry:
             body: at most 65536 bytes.
 
         Raises:
-            EntryError: anything else.
+            JsonError: anything else; an EntryError when it is JSON, of a size and depth that are allowed, but no entry.
         """
         return entry_of(read_json(body, MAX_ENTRY_SIZE)[0])
 
@@ -310,83 +287,9 @@ def _successor(stored: Entry | None, static: PubKey) -> Entry:
     return replace(stored, static=static, sequence=stored.sequence + 1, signature="", version=VERSION, extras=())
 
 
-class Members(list[tuple[str, object]]):
-    """A JSON object as it was written: its members in order, repeated keys included."""
-
-
-@final
-@dataclass(frozen=True, slots=True)
-class Number:
-    """A JSON number as it was written.
-
-    Args:
-        text: digits, possibly with sign, fraction and exponent.
-    """
-
-    text: str
-
-
-def read_json(body: bytes, limit: int) -> tuple[object, str]:
-    """Read the first JSON value.
-
-    Args:
-        body: UTF-8; bytes that are not come out as lone surrogates.
-        limit: most bytes to accept.
-
-    Returns:
-        The value, of None, bool, str, :class:`Number`, list and :class:`Members`, and the text behind it.
-
-    Raises:
-        EntryError: too long, nested too deeply, or no JSON value.
-    """
-    if len(body) > limit:
-        raise EntryError(f"{len(body)} bytes of JSON, the limit is {limit}")
-    text = body.decode("utf-8", "surrogateescape")
-    start = len(text) - len(text.lstrip(_BLANKS))
-    if text.count("[") + text.count("{") > MAX_DEPTH and text.startswith(("[", "{"), start):
-        _check_depth(text, start)
-    try:
-        decoded: tuple[object, int] = _DECODER.raw_decode(text, start)
-    except json.JSONDecodeError as error:
-        raise EntryError(f"not JSON: {error}") from None
-    value, end = decoded
-    return value, text[end:]
-
-
-def _refuse_constant(name: str) -> object:
-    raise EntryError(f"not JSON: {name}")
-
-
-_DECODER: Final = json.JSONDecoder(
-    object_pairs_hook=Members, parse_int=Number, parse_float=Number, parse_constant=_refuse_constant
-)
-
-
-def _check_depth(text: str, start: int) -> None:
-    depth = 0
-    for found in _STRINGS_AND_BRACKETS.finditer(text, start):
-        match found.group():
-            case "[" | "{":
-                depth += 1
-                if depth > MAX_DEPTH:
-                    raise EntryError(f"JSON nested deeper than {MAX_DEPTH}")
-            case "]" | "}":
-                depth -= 1
-                if not depth:
-                    return
-
-
 def _check_range(name: str, number: int, low: int, high: int) -> None:
     if not low <= number <= high:
         raise LocalProtocolError(f"{name} is from {low} to {high}")
-
-
-def _check_text(text: str) -> None:
-    if not text.isascii():
-        try:
-            text.encode()
-        except UnicodeEncodeError:
-            raise LocalProtocolError("text holds a lone surrogate, or was not UTF-8") from None
 
 
 def _object(fields: tuple[tuple[str, str], ...], extras: tuple[Extra, ...]) -> str:
@@ -490,7 +393,7 @@ def _sort_members(value: object, names: dict[str, str]) -> tuple[list[tuple[str,
             raise EntryError(f"an entry has more than {MAX_EXTRAS} unknown keys")
         else:
             try:
-                extras.append(Extra(after, key, _compact(item)))
+                extras.append(Extra(after, key, compact_json(item)))
             except LocalProtocolError as error:
                 raise EntryError(str(error)) from None
     return known, extras
@@ -507,23 +410,6 @@ def _placed(extras: list[Extra], fields: tuple[tuple[str, str], ...]) -> tuple[E
         anchors[name] = last
     placed = [replace(extra, after=anchors[extra.after]) for extra in extras]
     return tuple(sorted(placed, key=lambda extra: order[extra.after]))
-
-
-def _compact(value: object) -> str:
-    """Parsed JSON as compact text; numbers as they were."""
-    match value:
-        case str():
-            return json_string(value)
-        case Number(text):
-            return text
-        case Members():
-            return "{" + ",".join([f"{json_string(key)}:{_compact(item)}" for key, item in value]) + "}"
-        case list():
-            return "[" + ",".join([_compact(item) for item in value]) + "]"
-        case None:
-            return "null"
-        case _:
-            return "true" if value else "false"
 
 
 def _text(name: str, value: object) -> str:

@@ -1,4 +1,4 @@
-"""The signed objects that open a dmsg stream: addresses, request, response, and the errors that end a handshake.
+"""The signed objects that open a dmsg stream: addresses, request and response.
 
 Source: protocol-dmsg.md section 3.3 and 4.
 """
@@ -7,16 +7,15 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from enum import IntEnum
 from typing import Final, Self, final
 
-from skywire.errors import InvalidAddress, InvalidKey, LocalProtocolError, ProtocolError
+from skywire.errors import InvalidAddress, InvalidKey, LocalProtocolError
 from skywire.keys import DIGEST_SIZE, SIGNATURE_SIZE, PubKey, SecKey, Signature
+from skywire.wire.dmsg_errors import DmsgError, ErrorCode
 from skywire.wire.gob import (
     BOOL,
     BYTES,
     INT,
-    MAX_OBJECT_SIZE,
     UINT,
     Array,
     Codec,
@@ -26,74 +25,16 @@ from skywire.wire.gob import (
     Opaque,
     Struct,
 )
+from skywire.wire.records import MAX_OBJECT_BODY, SEAL_SIZE
 
+MAX_SIGNED_OBJECT: Final = MAX_OBJECT_BODY - SEAL_SIZE
+"""Bytes of the largest signed object that still fits into its frame once it is sealed: 65511."""
 MAX_PORT: Final = 0xFFFF
 """Highest port; 0 is none."""
 MAX_ERROR_CODE: Final = 0xFFFF
 """Highest code that a response can carry; upstream names only some, :class:`ErrorCode`."""
 _PORT_DIGITS: Final = 5
 _NO_PORT: Final = "~"
-
-
-class ErrorCode(IntEnum):
-    """Upstream's errors: a number and a message each."""
-
-    message: str
-
-    def __new__(cls, code: int, message: str) -> Self:
-        member = int.__new__(cls, code)
-        member._value_ = code
-        member.message = message
-        return member
-
-    ENTRY_NOT_FOUND = 100, "entry is not found in discovery"
-    ENTRY_NOT_SERVER = 101, "entry is not of server in discovery"
-    ENTRY_NOT_CLIENT = 102, "entry is not of client in discovery"
-    NO_DELEGATED_SERVERS = 103, "client entry in discovery has no delegated servers"
-    ENTITY_CLOSED = 200, "local entity closed"
-    SESSION_CLOSED = 201, "local session closed"
-    NO_SERVER_REACHABLE = 202, "cannot connect to delegated server"
-    EXTRA_HANDSHAKE_BYTES = 203, "extra bytes received during session handshake"
-    REQUEST_SIGNATURE = 300, "request has invalid signature"
-    REQUEST_TIMESTAMP = 301, "request timestamp should be higher than last"
-    REQUEST_SOURCE_KEY = 302, "request has invalid source public key"
-    REQUEST_DESTINATION_KEY = 303, "request has invalid destination public key"
-    REQUEST_SOURCE_PORT = 304, "request has invalid source port"
-    REQUEST_DESTINATION_PORT = 305, "request has invalid destination port"
-    NO_LISTENER = 306, "request has no associated listener"
-    NO_NEXT_SESSION = 307, "request cannot be forwarded because the next session is non-existent"
-    RESPONSE_SIGNATURE = 350, "response has invalid signature"
-    RESPONSE_HASH = 351, "response has invalid hash of associated request"
-    REJECTED = 352, "response rejected associated request without reason"
-    SIGNED_OBJECT = 370, "signed object is invalid"
-    PORT_OCCUPIED = 400, "port already occupied"
-    ACCEPT_QUEUE_FULL = 401, "listener accept chan maxed"
-
-    @property
-    def text(self) -> str:
-        """Upstream's text form, with the number."""
-        return f"dmsg error {self.value} - {self.message}"
-
-    @property
-    def temporary(self) -> bool:
-        """Whether the same request may succeed a little later."""
-        return self in {ErrorCode.NO_LISTENER, ErrorCode.ACCEPT_QUEUE_FULL}
-
-
-@final
-class DmsgError(ProtocolError):
-    """What a peer sent ends the handshake of a dmsg stream, or says that the peer refuses it.
-
-    Codes of purely local conditions (100 to 103, 200 to 202, 400) come this way only when a peer's refusal names them.
-
-    Args:
-        code: upstream's number.
-        cause: more about it, one line.
-    """
-
-    def __init__(self, code: ErrorCode, cause: str = "") -> None:
-        super().__init__(f"{code.text}: {cause}" if cause else code.text)
-        self.code = code
 
 
 @final
@@ -185,11 +126,11 @@ class SignedObject:
         """Sign an encoded request or response.
 
         Raises:
-            LocalProtocolError: ``body`` is empty, or the object would exceed ``MAX_OBJECT_SIZE``.
+            LocalProtocolError: ``body`` is empty, or the object would exceed ``MAX_SIGNED_OBJECT``.
         """
-        if not 0 < len(body) <= MAX_OBJECT_SIZE - SIGNATURE_SIZE:
+        if not 0 < len(body) <= MAX_SIGNED_OBJECT - SIGNATURE_SIZE:
             raise LocalProtocolError(
-                f"a signed object holds 1 to {MAX_OBJECT_SIZE - SIGNATURE_SIZE} bytes, this is {len(body)}"
+                f"a signed object holds 1 to {MAX_SIGNED_OBJECT - SIGNATURE_SIZE} bytes, this is {len(body)}"
             )
         return cls(sec_key.sign(body).raw + body)
 
@@ -198,9 +139,9 @@ class SignedObject:
         """Take a received object; nothing of it is verified.
 
         Raises:
-            DmsgError: SIGNED_OBJECT: not longer than a signature, or longer than ``MAX_OBJECT_SIZE``.
+            DmsgError: SIGNED_OBJECT: not longer than a signature, or longer than ``MAX_SIGNED_OBJECT``.
         """
-        if not SIGNATURE_SIZE < len(raw) <= MAX_OBJECT_SIZE:
+        if not SIGNATURE_SIZE < len(raw) <= MAX_SIGNED_OBJECT:
             raise DmsgError(ErrorCode.SIGNED_OBJECT, f"it has {len(raw)} bytes")
         return cls(raw)
 

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from skywire.errors import LocalProtocolError
 from skywire.keys import PubKey, SecKey, derive_key_pair
 from skywire.wire.entry import (
-    MAX_DEPTH,
     MAX_ENTRY_SIZE,
     MAX_EXTRAS,
     MAX_SEQUENCE,
@@ -24,9 +23,9 @@ from skywire.wire.entry import (
     Extra,
     ServerPart,
     client_update,
-    json_string,
     server_update,
 )
+from skywire.wire.gojson import JsonError
 from tests.vectors_io import Vector, load
 
 VECTORS = load("disc_entries.json")
@@ -54,7 +53,7 @@ def test_recorded_entries(case: Vector) -> None:
 def test_recorded_verdicts(case: Vector) -> None:
     text = case.text("entry_text").encode()
     if "decode_error" in case or "panic" in case:
-        with pytest.raises(EntryError):
+        with pytest.raises(JsonError):
             Entry.from_json(text)
     else:
         assert Entry.from_json(text).verify_signature() == case.flag("signature_ok")
@@ -102,15 +101,6 @@ def test_awkward_characters_of_the_specification() -> None:
     server = ServerPart("127.0.0.1:8081", 2048, 'pa<ss>&"\\/\u2028é')
     static = PubKey.from_hex("02dc7806760f94f273229dc0565769f7faff39b8e22e7cd44cf05a6ebcfce454be")
     assert Entry(static, 3, 1700000000123456789, server=server).signed_bytes().hex() == recorded
-
-
-def test_strings_escape_only_what_they_must() -> None:
-    every_control = "".join(map(chr, range(0x20)))
-    escaped = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
-    assert json_string(every_control) == '"' + "".join(escaped.get(c, f"\\u{ord(c):04x}") for c in every_control) + '"'
-    assert json_string('"\\') == '"\\"\\\\"'
-    for plain in ("", "plain", "<>&/'\x7f", "\u2028\u2029é\U0001f600"):
-        assert json_string(plain) == f'"{plain}"'
 
 
 EMPTY = Entry(None, version="")
@@ -161,21 +151,12 @@ def test_tolerated(text: str, entry: Entry) -> None:
 @pytest.mark.parametrize(
     "body",
     [
-        b"",
-        b" ",
-        b"nul",
         b"true",
         b"5",
         b'"text"',
         b"[]",
         b"[[]]",
-        b"{",
-        b'{"version":"0.0.1"',
-        b'{"version":"0.0.1",}',
-        b"{'version':'0.0.1'}",
-        b"\xef\xbb\xbf{}",
         b'{"version":5}',
-        b'{"version":"\x01"}',
         b'{"version":"\xff"}',
         b'{"version":"\xed\xa0\x80"}',
         b'{"version":"\\ud800"}',
@@ -192,12 +173,8 @@ def test_tolerated(text: str, entry: Entry) -> None:
         b'{"sequence":-0}',
         b'{"sequence":0.0}',
         b'{"sequence":1e2}',
-        b'{"sequence":01}',
         b'{"sequence":true}',
         b'{"sequence":18446744073709551616}',
-        b'{"sequence":NaN}',
-        b'{"unknown":Infinity}',
-        b'{"unknown":-Infinity}',
         b'{"timestamp":9223372036854775808}',
         b'{"timestamp":-9223372036854775809}',
         b'{"timestamp":' + b"9" * 5000 + b"}",
@@ -223,40 +200,20 @@ def test_refused(body: bytes) -> None:
         Entry.from_json(body)
 
 
-def nested(depth: int) -> bytes:
-    return b'{"x":' + b"[" * (depth - 1) + b'"]]]]"' + b"]" * (depth - 1) + b"}"
+@pytest.mark.parametrize("body", [b"", b"{", b"nul", b'{"version":"\x01"}', b'{"unknown":' + b"[" * 100])
+def test_what_is_no_json_is_no_entry(body: bytes) -> None:
+    with pytest.raises(JsonError, match="JSON"):
+        Entry.from_json(body)
 
 
 def test_limits() -> None:
     assert Entry.from_json(b"null".ljust(MAX_ENTRY_SIZE)) == EMPTY
-    with pytest.raises(EntryError, match="the limit is 65536"):
+    with pytest.raises(JsonError, match="the limit is 65536"):
         Entry.from_json(b"null".ljust(MAX_ENTRY_SIZE + 1))
-    assert Entry.from_json(nested(MAX_DEPTH)).extras
-    with pytest.raises(EntryError, match="deeper than 32"):
-        Entry.from_json(nested(MAX_DEPTH + 1))
     flat = ",".join(f'"k{i}":[]' for i in range(MAX_EXTRAS))
     assert len(Entry.from_json(f"{{{flat}}}".encode()).extras) == MAX_EXTRAS
     with pytest.raises(EntryError, match="64 unknown keys"):
         Entry.from_json(f'{{{flat},"last":1}}'.encode())
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        b"null" + b"[" * 100,
-        b'{"version":""}' + b"[" * 100,
-        b'{"version":"' + b"[" * 100 + b'"}',
-        b'{"version":"\\"' + b"[" * 100 + b'"}',
-    ],
-)
-def test_brackets_that_do_not_nest(body: bytes) -> None:
-    Entry.from_json(body)
-
-
-@pytest.mark.parametrize("body", [b"[" * 60000, b'{"a":' * 12000, b"[]" * 30000, b"[" + b"[]," * 20000])
-def test_many_brackets(body: bytes) -> None:
-    with pytest.raises(EntryError):
-        Entry.from_json(body)
 
 
 def test_a_constructor_refuses_what_json_cannot_carry() -> None:
@@ -499,7 +456,7 @@ def test_arbitrary_json(value: dict[str, object]) -> None:
 def read_or_refuse(body: bytes) -> None:
     try:
         entry = Entry.from_json(body)
-    except EntryError:
+    except JsonError:
         return
     assert Entry.from_json(entry.to_json()) == entry
     entry.verify_signature()

@@ -1,4 +1,4 @@
-"""Addresses, errors and signed objects against the vectors, as tables, and as properties."""
+"""Addresses and signed objects against the vectors, as tables, and as properties."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 
 from skywire.errors import InvalidAddress, LocalProtocolError, ProtocolError
 from skywire.keys import PubKey, SecKey, derive_key_pair
-from skywire.wire.gob import BYTES, MAX_OBJECT_SIZE, UINT, Codec, Encoder, Field, GobError, GobValue, Struct, TypeIds
+from skywire.wire.dmsg_errors import DmsgError, ErrorCode
+from skywire.wire.gob import BYTES, UINT, Codec, Encoder, Field, GobError, GobValue, Struct, TypeIds
 from skywire.wire.gob import Array as GobArray
 from skywire.wire.objects import (
+    MAX_SIGNED_OBJECT,
     DmsgAddr,
-    DmsgError,
-    ErrorCode,
     SignedObject,
     StreamRequest,
     StreamResponse,
@@ -172,15 +172,6 @@ def test_the_specification_of_a_signed_request() -> None:
     )
 
 
-def test_every_error_of_upstream() -> None:
-    recorded = {case.number("code"): case.text("text") for case in GOB_STREAM.many("dmsg_errors")}
-    assert {code.value: code.text for code in ErrorCode} == recorded
-    assert {code for code in ErrorCode if code.temporary} == {ErrorCode.NO_LISTENER, ErrorCode.ACCEPT_QUEUE_FULL}
-    error = DmsgError(ErrorCode.NO_LISTENER, "port 80")
-    assert str(error) == "dmsg error 306 - request has no associated listener: port 80"
-    assert error.code == 306
-
-
 def refused_as(code: ErrorCode, request: StreamRequest) -> None:
     with pytest.raises(DmsgError) as caught:
         StreamRequest.open(SignedObject.make(BOB, request.encode()))
@@ -222,15 +213,15 @@ def test_a_refusal_names_its_reason(code: int) -> None:
 
 
 def test_sizes_of_signed_objects() -> None:
-    for size in (0, 65, MAX_OBJECT_SIZE + 1):
+    for size in (0, 65, MAX_SIGNED_OBJECT + 1):
         with pytest.raises(DmsgError, match=f"370 .*: it has {size} bytes"):
             SignedObject.parse(bytes(size))
-    for size in (66, MAX_OBJECT_SIZE):
+    for size in (66, MAX_SIGNED_OBJECT):
         assert SignedObject.parse(bytes(size)).body == bytes(size - 65)
-    for size in (0, MAX_OBJECT_SIZE - 64):
+    for size in (0, MAX_SIGNED_OBJECT - 64):
         with pytest.raises(LocalProtocolError):
             SignedObject.make(ALICE, bytes(size))
-    largest = SignedObject.make(ALICE, bytes(MAX_OBJECT_SIZE - 65))
+    largest = SignedObject.make(ALICE, bytes(MAX_SIGNED_OBJECT - 65))
     assert SignedObject.parse(largest.raw) == largest
     assert ALICE.public.verify(largest.signature, largest.body)
 
