@@ -87,7 +87,8 @@ def _show(medians: dict[str, float], units: dict[str, str], samples: dict[str, l
             reach = f"{'>=' if target.at_least else '<='} {target.bound:g} {'met' if met else 'MISSED'}"
         low, high = min(samples[row]), max(samples[row])
         table.add_row(row, f"{value:.1f}", f"{low:.1f}", f"{high:.1f}", units[row], ratio, reach)
-    Console().print(table)
+    # A pipe has no width of its own; a table that is cut short is of no use to anybody.
+    Console(width=None if sys.stdout.isatty() else 100).print(table)
 
 
 if __name__ == "__main__":

@@ -8,9 +8,10 @@ from typing import Final
 
 import anyio
 
+import skywire
 from benchmarks.floor import READ, WRITE
 from benchmarks.reading import Parameters, answer
-from benchmarks.timing import UVLOOP, percentiles
+from benchmarks.timing import percentiles
 from skywire import Address, Conn, HostPort, Owner, PkTcpNetwork, SingleHandler
 from skywire.keys import derive_key_pair
 
@@ -45,7 +46,7 @@ async def _dial(parameters: Parameters) -> Conn:
 
 def bulk_server(_: Parameters) -> None:
     """Receives 256 KiB at a time, and says when it has all."""
-    anyio.run(_serve, SingleHandler(_sink, peers={CLIENT.public}), backend_options=UVLOOP)
+    skywire.run(_serve, SingleHandler(_sink, peers={CLIENT.public}))
 
 
 def bulk_client(parameters: Parameters) -> None:
@@ -62,12 +63,12 @@ def bulk_client(parameters: Parameters) -> None:
             await conn.receive(4)
             answer(mib_s=total / (time.perf_counter() - started) / 2**20)
 
-    anyio.run(run, backend_options=UVLOOP)
+    skywire.run(run)
 
 
 def echo_server(_: Parameters) -> None:
     """Sends back what it receives."""
-    anyio.run(_serve, SingleHandler(_echo, peers={CLIENT.public}), backend_options=UVLOOP)
+    skywire.run(_serve, SingleHandler(_echo, peers={CLIENT.public}))
 
 
 def echo_client(parameters: Parameters) -> None:
@@ -82,7 +83,7 @@ def echo_client(parameters: Parameters) -> None:
 
             answer(**await percentiles(round_trip, parameters.number("count")))
 
-    anyio.run(run, backend_options=UVLOOP)
+    skywire.run(run)
 
 
 def connect_client(parameters: Parameters) -> None:
@@ -97,4 +98,4 @@ def connect_client(parameters: Parameters) -> None:
                 await conn.receive(1)
         answer(per_s=count / (time.perf_counter() - started))
 
-    anyio.run(run, backend_options=UVLOOP)
+    skywire.run(run)

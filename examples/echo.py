@@ -2,7 +2,7 @@
 
 import anyio
 
-from skywire import Conn, HostPort, Owner, PkTcpNetwork, SecKey, SingleHandler
+from skywire import Conn, HostPort, Owner, PkTcpNetwork, SecKey, SingleHandler, run
 
 
 async def echo(conn: Conn) -> None:
@@ -21,4 +21,4 @@ async def main() -> None:
         tasks.cancel_scope.cancel()
 
 
-anyio.run(main)
+run(main)

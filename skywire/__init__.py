@@ -28,6 +28,7 @@ from skywire.net.errors import (
 from skywire.net.memory import MemoryHub, MemoryNetwork
 from skywire.net.network import EVERYONE, DialOptions, Dispatcher, Network, SingleHandler
 from skywire.pktcp import PkTcpNetwork
+from skywire.runtime import run
 from skywire.version import __version__
 
 __all__ = [
@@ -63,4 +64,5 @@ __all__ = [
     "StreamBroken",
     "Unreachable",
     "__version__",
+    "run",
 ]

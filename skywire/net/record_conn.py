@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from anyio import BrokenResourceError, ClosedResourceError, EndOfStream, ResourceGuard
+from anyio import BrokenResourceError, BusyResourceError, ClosedResourceError, EndOfStream
 from anyio.abc import ByteStream
 from anyio.lowlevel import checkpoint_if_cancelled
 
@@ -55,8 +55,8 @@ class RecordConn(Conn):
         self._reader = RecordReader(keys.receive)
         if received:
             self._reader.feed(received)
-        self._send_guard = ResourceGuard("sending to")
-        self._receive_guard = ResourceGuard("receiving from")
+        self._receiving = False
+        self._sending = False
         self._send_in_doubt = False
         self._sending_ended = False
 
@@ -65,47 +65,55 @@ class RecordConn(Conn):
         if max_bytes < 1:
             raise ValueError(f"at least 1 byte must be asked for, not {max_bytes}")
         reader = self._reader
-        with self._receive_guard:
+        self._begin_receive()
+        try:
             if reader.waiting:
                 # What one read brought is bounded, so other tasks get their turn without a full checkpoint here.
                 await checkpoint_if_cancelled()
             while not (data := reader.take(max_bytes)):
                 await self._feed()
+        finally:
+            self._receiving = False
         self.bytes_in += len(data)
         return data
 
     async def receive_record(self) -> bytes:
         """See :meth:`Conn.receive_record`."""
         reader = self._reader
-        with self._receive_guard:
+        self._begin_receive()
+        try:
             if reader.waiting:
                 await checkpoint_if_cancelled()
             while not (record := reader.take_record()):
                 await self._feed()
+        finally:
+            self._receiving = False
         self.bytes_in += len(record)
         return record
 
     async def send(self, item: bytes) -> None:
         """See :meth:`Conn.send`."""
+        if self._sending:
+            raise BusyResourceError("sending to")
+        if self._sending_ended:
+            raise ClosedResourceError
+        if self._send_in_doubt:
+            raise StreamBroken(f"an earlier send to {self.remote} failed or was cancelled midway; dial again")
         size = len(item)
-        with self._send_guard:
-            if self._sending_ended:
-                raise ClosedResourceError
-            if self._send_in_doubt:
-                raise StreamBroken(f"an earlier send to {self.remote} failed or was cancelled midway; dial again")
-            try:
-                if size <= WRITE_SIZE:
-                    await self._stream.send(self._sealer.seal_records(item))
-                else:
-                    view = memoryview(item)
-                    for start in range(0, size, WRITE_SIZE):
-                        await self._stream.send(self._sealer.seal_records(view[start : start + WRITE_SIZE]))
-            except BaseException as error:
-                # Some of these bytes may be on their way: no later record could follow them.
-                self._send_in_doubt = True
-                if isinstance(error, BrokenResourceError):
-                    raise StreamBroken(f"the connection to {self.remote} broke") from error
-                raise
+        self._sending = self._send_in_doubt = True
+        try:
+            if size <= WRITE_SIZE:
+                await self._stream.send(self._sealer.seal_records(item))
+            else:
+                view = memoryview(item)
+                for start in range(0, size, WRITE_SIZE):
+                    await self._stream.send(self._sealer.seal_records(view[start : start + WRITE_SIZE]))
+            # Left by an exception, some of these bytes may be on their way: no later record could follow them.
+            self._send_in_doubt = False
+        except BrokenResourceError as error:
+            raise StreamBroken(f"the connection to {self.remote} broke") from error
+        finally:
+            self._sending = False
         self.bytes_out += size
 
     async def send_record(self, data: bytes) -> None:
@@ -121,14 +129,20 @@ class RecordConn(Conn):
         """
         if not self.half_close:
             raise HalfCloseUnsupported(f"the {self.network} network cannot end one direction of a connection only")
-        with self._send_guard:
-            if not self._sending_ended:
-                self._sending_ended = True
-                await self._stream.send_eof()
+        if self._sending:
+            raise BusyResourceError("sending to")
+        if not self._sending_ended:
+            self._sending_ended = True
+            await self._stream.send_eof()
 
     async def aclose(self) -> None:
         """Close both directions. Idempotent."""
         await self._stream.aclose()
+
+    def _begin_receive(self) -> None:
+        if self._receiving:
+            raise BusyResourceError("receiving from")
+        self._receiving = True
 
     async def _feed(self) -> None:
         """Give the reader more input."""

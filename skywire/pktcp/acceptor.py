@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import errno
-import ipaddress
 import logging
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Final, final
 
-from anyio import CancelScope, TypedAttributeLookupError, aclose_forcefully, fail_after, sleep
-from anyio.abc import SocketAttribute, SocketListener, SocketStream, TaskGroup
+from anyio import BrokenResourceError, CancelScope, aclose_forcefully, fail_after
 
 from skywire.errors import ProtocolError
 from skywire.keys import PubKey, SecKey
@@ -27,12 +24,9 @@ from skywire.net.handshake import Secured, respond
 from skywire.net.network import Dispatcher
 from skywire.net.record_conn import RecordConn
 from skywire.net.serving import serve_conn
+from skywire.net.tcp import TcpStream
 from skywire.pktcp.limits import Limits
 
-ACCEPT_PAUSE: Final = 0.1
-"""Seconds to wait when the system has no descriptor or memory for another connection."""
-
-_SHORTAGES: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _log: Final = logging.getLogger("skywire.pktcp")
 
 
@@ -74,20 +68,8 @@ class Acceptor:
         self._half_open: dict[CancelScope, None] = {}
         self._live_by_peer: Counter[PubKey] = Counter()
 
-    async def accept_from(self, listener: SocketListener, task_group: TaskGroup) -> None:
-        """Take connections until cancelled; each is served by a task of ``task_group``."""
-        while True:
-            try:
-                stream = await listener.accept()
-            except OSError as error:
-                if error.errno in _SHORTAGES:
-                    _log.warning("cannot take another connection: %s", error)
-                    await sleep(ACCEPT_PAUSE)
-                # Anything else is of the one connection that was being taken, which its peer gave up.
-                continue
-            task_group.start_soon(self._serve, stream)
-
-    async def _serve(self, stream: SocketStream) -> None:
+    async def serve(self, stream: TcpStream) -> None:
+        """Take one connection to its end."""
         try:
             conn = await self._establish(stream)
         except (AcceptError, ProtocolError) as error:
@@ -110,12 +92,11 @@ class Acceptor:
             if not self._live_by_peer[peer]:
                 del self._live_by_peer[peer]
 
-    async def _establish(self, stream: SocketStream) -> RecordConn:
+    async def _establish(self, stream: TcpStream) -> RecordConn:
         """Prove both keys and apply all limits."""
-        local_host, local_port = host_port(stream.extra(SocketAttribute.local_address))
         try:
-            remote_host, remote_port = host_port(stream.extra(SocketAttribute.remote_address))
-        except TypedAttributeLookupError:
+            (local_host, local_port), (remote_host, remote_port) = stream.local, stream.remote
+        except BrokenResourceError:
             raise HandshakeAborted("the peer left before its handshake") from None
         secured = await self._shake_hands(stream)
         peer = secured.peer
@@ -138,7 +119,7 @@ class Acceptor:
             post_quantum=secured.post_quantum,
         )
 
-    async def _shake_hands(self, stream: SocketStream) -> Secured:
+    async def _shake_hands(self, stream: TcpStream) -> Secured:
         half_open = self._half_open
         if len(half_open) >= self._limits.half_open:
             next(iter(half_open)).cancel()
@@ -156,17 +137,3 @@ class Acceptor:
                 self._stats.half_open -= 1
                 half_open.pop(displaced, None)
         raise TooManyConnections(f"a handshake made room: {self._limits.half_open} were under way")
-
-
-def host_port(socket_address: tuple[str, int] | str) -> tuple[str, int]:
-    """Host and port of a TCP socket's address; an IPv4 address mapped into IPv6 is given as what it is.
-
-    Raises:
-        ValueError: the address is of no TCP socket.
-    """
-    if isinstance(socket_address, str):
-        raise ValueError(f"{socket_address!r} is no TCP address")
-    host, port = socket_address
-    if ":" in host and (mapped := ipaddress.IPv6Address(host).ipv4_mapped):
-        host = str(mapped)
-    return host, port

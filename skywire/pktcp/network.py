@@ -9,16 +9,8 @@ from collections.abc import Iterable
 from contextlib import AsyncExitStack
 from typing import Final, final
 
-from anyio import (
-    TASK_STATUS_IGNORED,
-    aclose_forcefully,
-    connect_tcp,
-    create_task_group,
-    create_tcp_listener,
-    fail_after,
-    sleep_forever,
-)
-from anyio.abc import SocketAttribute, SocketListener, SocketStream, TaskStatus
+from anyio import TASK_STATUS_IGNORED, aclose_forcefully, create_task_group, fail_after, sleep_forever
+from anyio.abc import TaskStatus
 
 from skywire.errors import ProtocolError
 from skywire.keys import PubKey, SecKey
@@ -28,7 +20,8 @@ from skywire.net.errors import DialTimeout, HandshakeAborted, ListenError, PeerR
 from skywire.net.handshake import initiate
 from skywire.net.network import DialOptions, Dispatcher
 from skywire.net.record_conn import RecordConn
-from skywire.pktcp.acceptor import Acceptor, AcceptStats, host_port
+from skywire.net.tcp import TcpListener, TcpStream, connect, listen
+from skywire.pktcp.acceptor import Acceptor, AcceptStats
 from skywire.pktcp.limits import Limits
 
 
@@ -86,7 +79,7 @@ class PkTcpNetwork:
                         secured = await initiate(stream, self._identity, address.pk)
                     if self._require_post_quantum and not secured.post_quantum:
                         raise PeerRefused(address, "it does not know the post-quantum extension that is required here")
-                    local_host, local_port = host_port(stream.extra(SocketAttribute.local_address))
+                    local_host, local_port = stream.local
                     return RecordConn(
                         stream,
                         secured.keys,
@@ -117,31 +110,27 @@ class PkTcpNetwork:
             stats=self._stats,
         )
         async with AsyncExitStack() as stack:
-            listeners = [listener for where in self._listen for listener in await _open(stack, where)]
+            listeners = [await stack.enter_async_context(await _listen(where)) for where in self._listen]
             self._addresses = tuple(
-                Address(TCP, self.public, port, host)
-                for host, port in (host_port(listener.extra(SocketAttribute.local_address)) for listener in listeners)
+                Address(TCP, self.public, port, host) for one in listeners for host, port in one.addresses
             )
             stack.callback(self._forget_addresses)
             async with create_task_group() as task_group:
                 for listener in listeners:
-                    task_group.start_soon(acceptor.accept_from, listener, task_group)
+                    task_group.start_soon(listener.serve, acceptor.serve, task_group)
                 task_status.started()
                 await sleep_forever()
 
     def _forget_addresses(self) -> None:
         self._addresses = ()
 
-    async def _connect(self, host: str, port: int) -> SocketStream:
+    async def _connect(self, host: str, port: int) -> TcpStream:
         with fail_after(self._limits.connect_seconds):
-            return await connect_tcp(host, port)
+            return await connect(host, port)
 
 
-async def _open(stack: AsyncExitStack, where: HostPort) -> list[SocketListener]:
-    """Listen on every address that ``where`` stands for."""
+async def _listen(where: HostPort) -> TcpListener:
     try:
-        listener = await create_tcp_listener(local_host=where.host, local_port=where.port, reuse_port=False)
+        return await listen(where.host, where.port)
     except OSError as error:
         raise ListenError(f"cannot listen on {where}: {error.strerror or error}") from error
-    await stack.enter_async_context(listener)
-    return [one for one in listener.listeners if isinstance(one, SocketListener)]

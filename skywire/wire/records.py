@@ -108,9 +108,7 @@ class Sealer:
             LocalProtocolError: the counter is used up.
         """
         size = len(data)
-        if size <= MAX_RECORD:
-            if not size:
-                return b""
+        if 0 < size <= MAX_RECORD:
             counter = self._advance(1)
             return _LENGTH_COUNTER.pack(size + SEAL_SIZE, counter) + self._encrypt(AEAD_NONCE.pack(counter), data, None)
         encrypt = self._encrypt
@@ -240,40 +238,31 @@ class RecordReader:
         key: 32 bytes, of this direction alone.
     """
 
-    __slots__ = ("_decrypt", "_highest", "_input", "_opened", "_start", "_tail", "error")
+    __slots__ = ("_decrypt", "_highest", "_input", "_opened", "_start", "error", "waiting")
 
     def __init__(self, key: bytes) -> None:
         self._decrypt = ChaCha20Poly1305(key).decrypt
         self._highest = 0
-        self._opened = b""  # one record, or what is left of it
+        self._opened = b""  # what is left of a record that was taken in part
         self._input = b""
         self._start = 0  # of what is not opened of `_input`
-        self._tail = b""  # the record that all input so far ends in
+        self.waiting = False
+        """Whether something may be taken before more is fed."""
         self.error: ProtocolError | None = None
         """Why nothing more can be read, or None."""
 
     @property
-    def waiting(self) -> bool:
-        """Whether there is input that was not looked at, so that taking comes before feeding."""
-        return self._start < len(self._input) or bool(self._opened)
-
-    @property
     def partial(self) -> bool:
         """Whether the input ends inside a record; to be asked when all was taken."""
-        return bool(self._tail)
+        return self._start < len(self._input)
 
     def feed(self, data: bytes) -> None:
-        """Give more input, when nothing is waiting."""
-        assert not self.waiting, "what came before is taken first"
-        if self.error is not None:
-            return
-        # The input before stays alive until here although it is used up: freed earlier, its memory would go back to the
-        # system and be fetched anew for each input, which costs a third of the processor time of a large transfer.
-        self._input = data
-        try:
-            self._start = self._complete_tail(data) if self._tail else 0
-        except ProtocolError as error:
-            self._end(error)
+        """Give more input."""
+        if self.error is None:
+            rest = self._input[self._start :]
+            self._input = rest + data if rest else data
+            self._start = 0
+            self.waiting = True
 
     def take(self, max_bytes: int) -> bytes:
         """Open records: as many whole ones as fit, or the head of the first; empty when more input is needed.
@@ -281,86 +270,65 @@ class RecordReader:
         Args:
             max_bytes: at least 1.
         """
-        plaintexts = self._open(max_bytes)
-        data = plaintexts[0] if len(plaintexts) == 1 else b"".join(plaintexts)
+        data = self._open(max_bytes)
         if len(data) > max_bytes:
             self._opened = data[max_bytes:]
+            self.waiting = True
             return data[:max_bytes]
         return data
 
     def take_record(self) -> bytes:
         """Open one record, or give what :meth:`take` left of one; empty when more input is needed."""
-        return b"".join(self._open(1))
+        return self._open(1)
 
-    def _open(self, room: int) -> list[bytes]:
+    def _open(self, room: int) -> bytes:
         """Open one record if there is a whole one, and more while they fit into ``room`` bytes."""
         plaintexts: list[bytes] = []
         if self._opened:
             plaintexts.append(self._opened)
             room -= len(self._opened)
             self._opened = b""
-        if room > 0 and self._start < len(self._input):
-            try:
-                self._start = self._open_run(self._input, self._start, room, plaintexts)
-            except ProtocolError as error:
-                self._end(error)
-        return plaintexts
-
-    def _open_run(self, data: bytes, start: int, room: int, plaintexts: list[bytes]) -> int:
-        """See :meth:`_open`.
-
-        Returns:
-            Where the first unopened record begins; the end of ``data`` when what is left became the tail.
-        """
-        size = len(data)
-        view = memoryview(data)
-        decrypt, pack_nonce = self._decrypt, AEAD_NONCE.pack
-        while size - start >= PREFIX_SIZE:
-            length = _body_length(data, start)
-            end = start + PREFIX_SIZE + length
-            if end > size:
-                break
-            if room < length - SEAL_SIZE and plaintexts:
-                return start
-            (counter,) = _COUNTER.unpack_from(data, start + PREFIX_SIZE)
-            if counter <= self._highest:
-                raise ProtocolError(_OUT_OF_ORDER)
-            self._highest = counter
-            try:
-                plaintext = decrypt(pack_nonce(counter), view[start + PREFIX_SIZE + COUNTER_SIZE : end], None)
-            except InvalidTag:
-                raise AuthenticationError(_ALTERED) from None
-            start = end
-            if plaintext:
-                plaintexts.append(plaintext)
-                room -= len(plaintext)
-        self._tail = data[start:]
-        return size
-
-    def _complete_tail(self, data: bytes) -> int:
-        """Finish the record that the last input ended in, without copying the large rest of ``data``.
-
-        Returns:
-            Where the next record begins in ``data``.
-        """
-        head = self._tail + data[: max(0, PREFIX_SIZE - len(self._tail))]
-        if len(head) >= PREFIX_SIZE:
-            taken = len(head) - len(self._tail)
-            head += data[taken : taken + PREFIX_SIZE + _body_length(head, 0) - len(head)]
-        taken = len(head) - len(self._tail)
-        plaintexts: list[bytes] = []
-        self._open_run(head, 0, 1, plaintexts)
-        self._opened = b"".join(plaintexts)
-        return taken
+        data, start, highest, decrypt = self._input, self._start, self._highest, self._decrypt
+        size, view = len(data), memoryview(data)
+        try:
+            while room > 0:
+                if size - start < PREFIX_SIZE:
+                    self.waiting = False
+                    break
+                length = data[start] << 8 | data[start + 1]
+                if not SEAL_SIZE <= length <= MAX_RECORD_BODY:
+                    raise ProtocolError(
+                        f"a record announces {length} bytes, allowed are {SEAL_SIZE} to {MAX_RECORD_BODY}"
+                    )
+                end = start + PREFIX_SIZE + length
+                if end > size:
+                    self.waiting = False
+                    break
+                if length - SEAL_SIZE > room and plaintexts:
+                    break
+                (counter,) = _COUNTER.unpack_from(data, start + PREFIX_SIZE)
+                if counter <= highest:
+                    raise ProtocolError(_OUT_OF_ORDER)
+                plaintext = decrypt(AEAD_NONCE.pack(counter), view[start + PREFIX_SIZE + COUNTER_SIZE : end], None)
+                highest = counter
+                start = end
+                if plaintext:
+                    plaintexts.append(plaintext)
+                    room -= len(plaintext)
+        except InvalidTag:
+            self._end(AuthenticationError(_ALTERED))
+        except ProtocolError as error:
+            self._end(error)
+        else:
+            self._highest = highest
+            if start == size:
+                self._input, self._start = b"", 0
+            else:
+                self._start = start
+        return plaintexts[0] if len(plaintexts) == 1 else b"".join(plaintexts)
 
     def _end(self, error: ProtocolError) -> None:
         self.error = error
-        self._tail = self._input = b""
+        self._input = b""
         self._start = 0
-
-
-def _body_length(data: bytes, start: int) -> int:
-    length: int = _LENGTH.unpack_from(data, start)[0]
-    if not SEAL_SIZE <= length <= MAX_RECORD_BODY:
-        raise ProtocolError(f"a record announces {length} bytes, allowed are {SEAL_SIZE} to {MAX_RECORD_BODY}")
-    return length
+        self.waiting = False

@@ -360,9 +360,15 @@ async def test_another_key_is_not_there(meeting: Meeting) -> None:
 
 
 async def test_the_end_of_serving_is_the_end_of_its_connections(meeting: Meeting) -> None:
-    async with meeting(Port(hold)) as served:
+    handling = Event()
+
+    async def hold_on(conn: Conn) -> None:
+        handling.set()
+        await sleep_forever()
+
+    async with meeting(Port(hold_on)) as served:
         conn = await served.dial()
-        await wait_all_tasks_blocked()
+        await handling.wait()
         assert served.table.live == 1
         served.scope.cancel()
     assert served.table.live == 0

@@ -1,0 +1,114 @@
+"""TCP streams, as fast as the running event loop gives them.
+
+On asyncio they are protocols of the loop itself, since every byte goes through here: a round trip takes half of what it
+takes through a portable stream. On other loops they are anyio's.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import sys
+from abc import abstractmethod
+from collections.abc import Callable, Coroutine
+from typing import TypeAlias
+
+from anyio.abc import AsyncResource, ByteStream, TaskGroup
+
+SocketAddress: TypeAlias = tuple[str, int]
+"""Host, without brackets, and port."""
+
+
+class TcpStream(ByteStream):
+    """A TCP connection. Errors are those of anyio's streams.
+
+    A send that the system takes at once does not let other tasks run; every so often it does all the same.
+    """
+
+    @property
+    @abstractmethod
+    def local(self) -> SocketAddress:
+        """This end."""
+
+    @property
+    @abstractmethod
+    def remote(self) -> SocketAddress:
+        """The other end."""
+
+
+Handler: TypeAlias = Callable[[TcpStream], Coroutine[object, object, None]]
+"""Serves one connection and closes it."""
+
+
+class TcpListener(AsyncResource):
+    """Listening TCP sockets, for all addresses that one host name stands for."""
+
+    @property
+    @abstractmethod
+    def addresses(self) -> list[SocketAddress]:
+        """Where it listens, with the ports that the system chose."""
+
+    @abstractmethod
+    async def serve(self, handler: Handler, task_group: TaskGroup) -> None:
+        """Take connections until cancelled; ``handler`` serves and closes each in a task of ``task_group``.
+
+        A shortage of descriptors or memory is waited out.
+        """
+
+
+async def connect(host: str, port: int) -> TcpStream:
+    """Make a TCP connection; of a name's several addresses the one that answers first is taken.
+
+    Raises:
+        OSError: nobody answers, or the name is not known.
+    """
+    if _on_asyncio():
+        from skywire.net import tcp_asyncio
+
+        return await tcp_asyncio.connect(host, port)
+    from skywire.net import tcp_anyio
+
+    return await tcp_anyio.connect(host, port)
+
+
+async def listen(host: str, port: int) -> TcpListener:
+    """Listen on every address that ``host`` stands for.
+
+    Args:
+        host: an IP address or host name.
+        port: 0 lets the system choose.
+
+    Raises:
+        OSError: an address cannot be used.
+    """
+    if _on_asyncio():
+        from skywire.net import tcp_asyncio
+
+        return await tcp_asyncio.listen(host, port)
+    from skywire.net import tcp_anyio
+
+    return await tcp_anyio.listen(host, port)
+
+
+def plain_address(socket_address: tuple[str, int] | tuple[str, int, int, int] | str) -> SocketAddress:
+    """Host and port of a socket's address; an IPv4 address mapped into IPv6 is given as what it is.
+
+    Raises:
+        ValueError: the address is of no TCP socket.
+    """
+    if isinstance(socket_address, str):
+        raise ValueError(f"{socket_address!r} is no TCP address")
+    host, port = socket_address[:2]
+    if ":" in host and (mapped := ipaddress.IPv6Address(host).ipv4_mapped):
+        host = str(mapped)
+    return host, port
+
+
+def _on_asyncio() -> bool:
+    """Whether the caller is an asyncio task; trio as a guest of an asyncio loop is trio."""
+    asyncio = sys.modules.get("asyncio")
+    if asyncio is None:
+        return False
+    try:
+        return asyncio.current_task() is not None
+    except RuntimeError:
+        return False

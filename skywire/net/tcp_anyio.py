@@ -1,0 +1,89 @@
+"""TCP streams as anyio has them, for event loops other than asyncio."""
+
+from __future__ import annotations
+
+import errno
+import logging
+from typing import Final
+
+import anyio
+from anyio import BrokenResourceError, TypedAttributeLookupError, create_task_group
+from anyio.abc import SocketAttribute, SocketListener, SocketStream, TaskGroup
+
+from skywire.net.tcp import Handler, SocketAddress, TcpListener, TcpStream, plain_address
+
+ACCEPT_PAUSE: Final = 0.1
+"""Seconds to wait when the system has no descriptor or memory for another connection."""
+
+_SHORTAGES: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+_log: Final = logging.getLogger("skywire.net")
+
+
+async def connect(host: str, port: int) -> TcpStream:
+    """See :func:`skywire.net.tcp.connect`."""
+    return _Stream(await anyio.connect_tcp(host, port))
+
+
+async def listen(host: str, port: int) -> TcpListener:
+    """See :func:`skywire.net.tcp.listen`."""
+    listener = await anyio.create_tcp_listener(local_host=host, local_port=port)
+    return _Listener([one for one in listener.listeners if isinstance(one, SocketListener)])
+
+
+class _Stream(TcpStream):
+    def __init__(self, stream: SocketStream) -> None:
+        self._stream = stream
+
+    @property
+    def local(self) -> SocketAddress:
+        return plain_address(self._stream.extra(SocketAttribute.local_address))
+
+    @property
+    def remote(self) -> SocketAddress:
+        try:
+            return plain_address(self._stream.extra(SocketAttribute.remote_address))
+        except TypedAttributeLookupError:
+            raise BrokenResourceError("the connection was over before it was looked at") from None
+
+    async def receive(self, max_bytes: int = 65536) -> bytes:
+        return await self._stream.receive(max_bytes)
+
+    async def send(self, item: bytes) -> None:
+        await self._stream.send(item)
+
+    async def send_eof(self) -> None:
+        await self._stream.send_eof()
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+
+class _Listener(TcpListener):
+    def __init__(self, listeners: list[SocketListener]) -> None:
+        self._listeners = listeners
+
+    @property
+    def addresses(self) -> list[SocketAddress]:
+        return [plain_address(one.extra(SocketAttribute.local_address)) for one in self._listeners]
+
+    async def serve(self, handler: Handler, task_group: TaskGroup) -> None:
+        async with create_task_group() as accepting:
+            for listener in self._listeners:
+                accepting.start_soon(self._accept_from, listener, handler, task_group)
+
+    async def aclose(self) -> None:
+        for listener in self._listeners:
+            await listener.aclose()
+
+    @staticmethod
+    async def _accept_from(listener: SocketListener, handler: Handler, task_group: TaskGroup) -> None:
+        while True:
+            try:
+                stream = await listener.accept()
+            except OSError as error:
+                if error.errno in _SHORTAGES:
+                    _log.warning("cannot take another connection: %s", error)
+                    await anyio.sleep(ACCEPT_PAUSE)
+                # Anything else is of the one connection that was being taken, which its peer gave up.
+                continue
+            task_group.start_soon(handler, _Stream(stream))
