@@ -59,6 +59,7 @@ class RecordConn(Conn):
         self._sending = False
         self._send_in_doubt = False
         self._sending_ended = False
+        self._closed = False
 
     async def receive(self, max_bytes: int = 65536) -> bytes:
         """See :meth:`Conn.receive`."""
@@ -67,10 +68,10 @@ class RecordConn(Conn):
         reader = self._reader
         self._begin_receive()
         try:
-            if reader.waiting:
+            if reader.waiting and not self._closed:
                 # What one read brought is bounded, so other tasks get their turn without a full checkpoint here.
                 await checkpoint_if_cancelled()
-            while not (data := reader.take(max_bytes)):
+            while self._closed or not (data := reader.take(max_bytes)):
                 await self._feed()
         finally:
             self._receiving = False
@@ -82,9 +83,9 @@ class RecordConn(Conn):
         reader = self._reader
         self._begin_receive()
         try:
-            if reader.waiting:
+            if reader.waiting and not self._closed:
                 await checkpoint_if_cancelled()
-            while not (record := reader.take_record()):
+            while self._closed or not (record := reader.take_record()):
                 await self._feed()
         finally:
             self._receiving = False
@@ -133,10 +134,14 @@ class RecordConn(Conn):
             raise BusyResourceError("sending to")
         if not self._sending_ended:
             self._sending_ended = True
-            await self._stream.send_eof()
+            try:
+                await self._stream.send_eof()
+            except BrokenResourceError as error:
+                raise StreamBroken(f"the connection to {self.remote} broke") from error
 
     async def aclose(self) -> None:
         """Close both directions. Idempotent."""
+        self._closed = True
         await self._stream.aclose()
 
     def _begin_receive(self) -> None:
@@ -147,6 +152,8 @@ class RecordConn(Conn):
     async def _feed(self) -> None:
         """Give the reader more input."""
         reader = self._reader
+        if self._closed:
+            raise ClosedResourceError
         if reader.error is not None:
             raise StreamBroken(f"the connection to {self.remote} was ended: {reader.error}") from reader.error
         try:

@@ -6,13 +6,24 @@ takes through a portable stream. On other loops they are anyio's.
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import ipaddress
+import logging
+import socket
 import sys
 from abc import abstractmethod
 from collections.abc import Callable, Coroutine
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from anyio.abc import AsyncResource, ByteStream, TaskGroup
+
+ACCEPT_PAUSE: Final = 0.1
+"""Seconds to wait when the system has no descriptor or memory for another connection."""
+SHORTAGES: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+"""The system's words for that."""
+
+log: Final = logging.getLogger("skywire.net")
 
 SocketAddress: TypeAlias = tuple[str, int]
 """Host, without brackets, and port."""
@@ -48,10 +59,13 @@ class TcpListener(AsyncResource):
         """Where it listens, with the ports that the system chose."""
 
     @abstractmethod
-    async def serve(self, handler: Handler, task_group: TaskGroup) -> None:
-        """Take connections until cancelled; ``handler`` serves and closes each in a task of ``task_group``.
+    async def serve(self, handler: Handler, task_group: TaskGroup, shortage: Callable[[], None]) -> None:
+        """Take connections until cancelled.
 
-        A shortage of descriptors or memory is waited out.
+        Args:
+            handler: serves one and closes it.
+            task_group: whose tasks the handlers run in.
+            shortage: called when the system has no descriptor or memory for another one, which is then waited out.
         """
 
 
@@ -87,6 +101,15 @@ async def listen(host: str, port: int) -> TcpListener:
     from skywire.net import tcp_anyio
 
     return await tcp_anyio.listen(host, port)
+
+
+def keep_alive(sock: socket.socket) -> None:
+    """Have the system notice a peer that is gone without a word: in two minutes instead of never."""
+    with contextlib.suppress(OSError):  # it is gone already
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for option, value in (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4)):
+            if hasattr(socket, option):
+                sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
 
 
 def plain_address(socket_address: tuple[str, int] | tuple[str, int, int, int] | str) -> SocketAddress:

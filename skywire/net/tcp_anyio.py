@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import errno
-import logging
-from typing import Final
+from collections.abc import Callable
+from contextlib import AsyncExitStack
 
 import anyio
 from anyio import BrokenResourceError, TypedAttributeLookupError, create_task_group
 from anyio.abc import SocketAttribute, SocketListener, SocketStream, TaskGroup
 
-from skywire.net.tcp import Handler, SocketAddress, TcpListener, TcpStream, plain_address
-
-ACCEPT_PAUSE: Final = 0.1
-"""Seconds to wait when the system has no descriptor or memory for another connection."""
-
-_SHORTAGES: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
-_log: Final = logging.getLogger("skywire.net")
+from skywire.net.tcp import (
+    ACCEPT_PAUSE,
+    SHORTAGES,
+    Handler,
+    SocketAddress,
+    TcpListener,
+    TcpStream,
+    keep_alive,
+    log,
+    plain_address,
+)
 
 
 async def connect(host: str, port: int) -> TcpStream:
@@ -33,6 +36,7 @@ async def listen(host: str, port: int) -> TcpListener:
 class _Stream(TcpStream):
     def __init__(self, stream: SocketStream) -> None:
         self._stream = stream
+        keep_alive(stream.extra(SocketAttribute.raw_socket))
 
     @property
     def local(self) -> SocketAddress:
@@ -52,7 +56,10 @@ class _Stream(TcpStream):
         await self._stream.send(item)
 
     async def send_eof(self) -> None:
-        await self._stream.send_eof()
+        try:
+            await self._stream.send_eof()
+        except OSError as error:
+            raise BrokenResourceError from error
 
     async def aclose(self) -> None:
         await self._stream.aclose()
@@ -66,23 +73,28 @@ class _Listener(TcpListener):
     def addresses(self) -> list[SocketAddress]:
         return [plain_address(one.extra(SocketAttribute.local_address)) for one in self._listeners]
 
-    async def serve(self, handler: Handler, task_group: TaskGroup) -> None:
+    async def serve(self, handler: Handler, task_group: TaskGroup, shortage: Callable[[], None]) -> None:
         async with create_task_group() as accepting:
             for listener in self._listeners:
-                accepting.start_soon(self._accept_from, listener, handler, task_group)
+                accepting.start_soon(self._accept_from, listener, handler, task_group, shortage)
 
     async def aclose(self) -> None:
-        for listener in self._listeners:
-            await listener.aclose()
+        async with AsyncExitStack() as stack:  # which closes all of them even when it is cancelled in between
+            for listener in self._listeners:
+                stack.push_async_callback(listener.aclose)
 
     @staticmethod
-    async def _accept_from(listener: SocketListener, handler: Handler, task_group: TaskGroup) -> None:
+    async def _accept_from(
+        listener: SocketListener, handler: Handler, task_group: TaskGroup, shortage: Callable[[], None]
+    ) -> None:
         while True:
             try:
                 stream = await listener.accept()
-            except OSError as error:
-                if error.errno in _SHORTAGES:
-                    _log.warning("cannot take another connection: %s", error)
+            except (OSError, BrokenResourceError) as error:
+                reason = error if isinstance(error, OSError) else error.__cause__
+                if isinstance(reason, OSError) and reason.errno in SHORTAGES:
+                    log.warning("cannot take another connection: %s", reason)
+                    shortage()
                     await anyio.sleep(ACCEPT_PAUSE)
                 # Anything else is of the one connection that was being taken, which its peer gave up.
                 continue

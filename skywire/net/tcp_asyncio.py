@@ -15,7 +15,17 @@ from anyio import BrokenResourceError, BusyResourceError, ClosedResourceError, E
 from anyio.abc import TaskGroup
 from anyio.lowlevel import checkpoint
 
-from skywire.net.tcp import Handler, SocketAddress, TcpListener, TcpStream, plain_address
+from skywire.net.tcp import (
+    ACCEPT_PAUSE,
+    SHORTAGES,
+    Handler,
+    SocketAddress,
+    TcpListener,
+    TcpStream,
+    keep_alive,
+    log,
+    plain_address,
+)
 
 READ_AHEAD: Final = 262144
 """Bytes that may wait for the reader before the system is told to hold the sender back; one read of the loop can add as
@@ -24,6 +34,8 @@ NEXT_ADDRESS_DELAY: Final = 0.25
 """Seconds before the next address of a name is tried beside the ones before it (RFC 8305)."""
 BACKLOG: Final = 4096
 """Connections that the system may complete before they are taken."""
+_ACCEPTS_IN_A_ROW: Final = 16
+"""Connections to take before other tasks get their turn."""
 _SENDS_IN_A_ROW: Final = 32
 """Sends that do not wait after which other tasks get their turn all the same."""
 
@@ -46,11 +58,22 @@ async def connect(host: str, port: int) -> TcpStream:
 
 async def listen(host: str, port: int) -> TcpListener:
     """See :func:`skywire.net.tcp.listen`."""
-    listener = _Listener()
-    listener.server = await asyncio.get_running_loop().create_server(
-        lambda: _Stream(listener.take), host, port, backlog=BACKLOG, start_serving=False
-    )
-    return listener
+    loop = asyncio.get_running_loop()
+    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    with contextlib.ExitStack() as unless_all_listen:
+        sockets: list[socket.socket] = []
+        for family, kind, protocol, _, address in dict.fromkeys(found):
+            sock = socket.socket(family, kind, protocol)
+            unless_all_listen.callback(sock.close)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            sock.setblocking(False)
+            sock.bind(address)
+            sock.listen(BACKLOG)
+            sockets.append(sock)
+        unless_all_listen.pop_all()
+    return _Listener(sockets)
 
 
 def _is_literal(host: str) -> bool:
@@ -62,45 +85,65 @@ def _is_literal(host: str) -> bool:
 
 
 class _Listener(TcpListener):
-    server: asyncio.Server
-
-    def __init__(self) -> None:
-        self._handler: Handler | None = None
-        self._task_group: TaskGroup | None = None
+    def __init__(self, sockets: list[socket.socket]) -> None:
+        self._sockets = sockets
+        self._loop = asyncio.get_running_loop()
+        self._pauses: set[asyncio.TimerHandle] = set()
 
     @property
     def addresses(self) -> list[SocketAddress]:
-        return [plain_address(sock.getsockname()) for sock in self.server.sockets]
+        return [plain_address(sock.getsockname()) for sock in self._sockets]
 
-    async def serve(self, handler: Handler, task_group: TaskGroup) -> None:
-        self._handler, self._task_group = handler, task_group
-        await self.server.start_serving()
-        await sleep_forever()
+    async def serve(self, handler: Handler, task_group: TaskGroup, shortage: Callable[[], None]) -> None:
+        def accept_from(sock: socket.socket) -> None:
+            for _ in range(_ACCEPTS_IN_A_ROW):
+                try:
+                    accepted, _ = sock.accept()
+                except OSError as error:
+                    if error.errno in SHORTAGES:
+                        self._loop.remove_reader(sock)
+                        self._pauses.add(self._loop.call_later(ACCEPT_PAUSE, resume, sock))
+                        log.warning("cannot take another connection: %s", error)
+                        shortage()
+                    # Anything else is that there is none, or of the one whose peer gave up.
+                    return
+                accepted.setblocking(False)
+                task_group.start_soon(self._hand_over, accepted, handler)
 
-    def take(self, stream: _Stream) -> None:
-        """A connection was made."""
-        assert self._handler is not None
-        assert self._task_group is not None
+        def resume(sock: socket.socket) -> None:
+            self._pauses = {pause for pause in self._pauses if pause.when() > self._loop.time()}
+            self._loop.add_reader(sock, accept_from, sock)
+
         try:
-            self._task_group.start_soon(self._handler, stream)
-        except RuntimeError:  # the task group has ended
-            stream.abort()
+            for sock in self._sockets:
+                self._loop.add_reader(sock, accept_from, sock)
+            await sleep_forever()
+        finally:
+            for pause in self._pauses:
+                pause.cancel()
+            for sock in self._sockets:
+                self._loop.remove_reader(sock)
 
     async def aclose(self) -> None:
-        self.server.close()
+        for sock in self._sockets:
+            sock.close()
         await checkpoint()
+
+    async def _hand_over(self, accepted: socket.socket, handler: Handler) -> None:
+        try:
+            _, stream = await self._loop.connect_accepted_socket(_Stream, accepted)
+        except OSError:  # its peer gave up
+            accepted.close()
+        except BaseException:
+            accepted.close()
+            raise
+        else:
+            await handler(stream)
 
 
 @final
 class _Stream(asyncio.Protocol, TcpStream):
-    """A connection.
-
-    Args:
-        made: told when it is there.
-    """
-
-    def __init__(self, made: Callable[[_Stream], None] | None = None) -> None:
-        self._made = made
+    def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._transport = asyncio.Transport()
         self._received: deque[bytes] = deque()
@@ -179,23 +222,19 @@ class _Stream(asyncio.Protocol, TcpStream):
                 self._transport.write_eof()
 
     async def aclose(self) -> None:
-        self.abort()
-        await checkpoint()
-
-    def abort(self) -> None:
-        """Close both directions. What was sent is on its way, since a send waits until the system has taken it."""
         if not self._closed:
             self._closed = True
             self._received.clear()
+            # Nothing is lost by it: a send waits until the system has taken everything.
             self._transport.abort()
             _wake(self._reader)
             _wake(self._writer)
+        await checkpoint()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         self._transport.set_write_buffer_limits(0)
-        if self._made is not None:
-            self._made(self)
+        keep_alive(self._transport.get_extra_info("socket"))
 
     def data_received(self, data: bytes) -> None:
         if self._closed:

@@ -25,6 +25,7 @@ from skywire.net.network import Dispatcher
 from skywire.net.record_conn import RecordConn
 from skywire.net.serving import serve_conn
 from skywire.net.tcp import TcpStream
+from skywire.pktcp.half_open import HalfOpen
 from skywire.pktcp.limits import Limits
 
 _log: Final = logging.getLogger("skywire.pktcp")
@@ -65,7 +66,7 @@ class Acceptor:
         self._limits = limits
         self._require_post_quantum = require_post_quantum
         self._stats = stats
-        self._half_open: dict[CancelScope, None] = {}
+        self._half_open = HalfOpen(limits.half_open)
         self._live_by_peer: Counter[PubKey] = Counter()
 
     async def serve(self, stream: TcpStream) -> None:
@@ -75,6 +76,10 @@ class Acceptor:
         except (AcceptError, ProtocolError) as error:
             self._stats.refused[type(error).__name__] += 1
             _log.log(logging.INFO if isinstance(error, NotAdmitted) else logging.DEBUG, "turned away: %s", error)
+            await aclose_forcefully(stream)
+            return
+        except Exception:
+            _log.exception("a connection could not be taken")
             await aclose_forcefully(stream)
             return
         except BaseException:
@@ -92,13 +97,17 @@ class Acceptor:
             if not self._live_by_peer[peer]:
                 del self._live_by_peer[peer]
 
+    def make_room(self) -> None:
+        """The system has nothing left for another connection: unfinished ones make room."""
+        self._half_open.make_room()
+
     async def _establish(self, stream: TcpStream) -> RecordConn:
         """Prove both keys and apply all limits."""
         try:
             (local_host, local_port), (remote_host, remote_port) = stream.local, stream.remote
         except BrokenResourceError:
             raise HandshakeAborted("the peer left before its handshake") from None
-        secured = await self._shake_hands(stream)
+        secured = await self._shake_hands(stream, remote_host)
         peer = secured.peer
         # Right behind message 3, before a byte of the application is looked at.
         owner = self._dispatcher.admit(TCP, local_port, peer)
@@ -119,12 +128,9 @@ class Acceptor:
             post_quantum=secured.post_quantum,
         )
 
-    async def _shake_hands(self, stream: TcpStream) -> Secured:
-        half_open = self._half_open
-        if len(half_open) >= self._limits.half_open:
-            next(iter(half_open)).cancel()
+    async def _shake_hands(self, stream: TcpStream, host: str) -> Secured:
         with CancelScope() as displaced:
-            half_open[displaced] = None
+            self._half_open.add(host, displaced)
             self._stats.half_open += 1
             try:
                 with fail_after(self._limits.handshake_seconds):
@@ -135,5 +141,5 @@ class Acceptor:
                 ) from None
             finally:
                 self._stats.half_open -= 1
-                half_open.pop(displaced, None)
+                self._half_open.remove(host, displaced)
         raise TooManyConnections(f"a handshake made room: {self._limits.half_open} were under way")

@@ -12,12 +12,20 @@ class Limits:
     Args:
         connect_seconds: for a TCP connection to be made.
         handshake_seconds: for a whole handshake, however slowly its bytes drip.
-        half_open: handshakes under way at a time. At the limit the oldest makes room: an honest peer needs
-            milliseconds, so a flood must outrun every one of them to keep it out.
+        half_open: handshakes under way at a time; who makes room at the limit is said in
+            :class:`skywire.pktcp.half_open.HalfOpen`.
         connections_per_peer: established connections that one key may hold.
+
+    Raises:
+        ValueError: one of them is not above 0.
     """
 
     connect_seconds: float = 10.0
     handshake_seconds: float = 10.0
     half_open: int = 1024
     connections_per_peer: int = 1024
+
+    def __post_init__(self) -> None:
+        for name in ("connect_seconds", "handshake_seconds", "half_open", "connections_per_peer"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} is above 0, or nobody would ever connect")

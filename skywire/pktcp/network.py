@@ -117,7 +117,7 @@ class PkTcpNetwork:
             stack.callback(self._forget_addresses)
             async with create_task_group() as task_group:
                 for listener in listeners:
-                    task_group.start_soon(listener.serve, acceptor.serve, task_group)
+                    task_group.start_soon(listener.serve, acceptor.serve, task_group, acceptor.make_room)
                 task_status.started()
                 await sleep_forever()
 
