@@ -11,12 +11,13 @@ from contextlib import AsyncExitStack, contextmanager
 
 import psutil
 import pytest
-from anyio import connect_tcp, create_task_group, fail_after
+from anyio import CancelScope, connect_tcp, create_task_group, fail_after
 from anyio.abc import SocketStream
 from anyio.lowlevel import checkpoint
 
 from skywire import PkTcpNetwork
 from skywire.pktcp import Limits
+from skywire.pktcp.half_open import HalfOpen
 from skywire.wire.records import frame
 from tests.pktcp.attacker import HONEST, ME, PATIENCE, ROGUE, Attack, flood, initiator, record, target, until
 
@@ -120,6 +121,17 @@ async def test_a_flood_from_one_host_does_not_displace_another() -> None:
         assert await slow.receive_frame()
         await crowd.aclose()
         await attacked.is_unharmed()
+
+
+async def test_an_ipv6_network_counts_as_one_host() -> None:
+    """Whoever has one address of 64 bits' worth of them has all."""
+    half_open = HalfOpen(4)
+    slow = CancelScope()
+    half_open.add("2001:db8:0:1::1", slow)
+    for number in range(1, 30):
+        half_open.add(f"2001:db8:0:2::{number:x}", CancelScope())
+    assert half_open.count == 4
+    assert not slow.cancel_called
 
 
 async def test_half_open_connections_beyond_the_descriptors() -> None:

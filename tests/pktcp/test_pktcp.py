@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import resource
@@ -48,10 +49,12 @@ from skywire import (
 from skywire.keys import PubKey
 from skywire.net import handshake as handshakes
 from skywire.net.record_conn import RecordConn
+from skywire.net.tcp import TcpStream
 from skywire.pktcp import Limits
 from skywire.wire.noise import Handshake, Pattern, Role, TransportKeys
 from skywire.wire.pqhybrid import CIPHERTEXT_SIZE, ENCAPSULATION_KEY_SIZE, mix_shared_secret
 from skywire.wire.records import StrictOpener, frame
+from tests.net.cancelling import at_each_await
 from tests.pktcp.attacker import (
     HONEST,
     ME,
@@ -620,8 +623,15 @@ async def test_a_reset_is_no_failure_of_a_handler_that_runs_tasks(caplog: pytest
     assert [entry.message for entry in caplog.records if entry.levelno >= logging.WARNING] == []
 
 
+def streams() -> int:
+    """How many TCP streams there are in memory."""
+    gc.collect()
+    return sum(issubclass(type(each), TcpStream) for each in gc.get_objects())
+
+
 async def test_the_end_of_serving_leaves_nothing_open() -> None:
     """At whichever step a connection is just being taken in."""
+    before = streams()
     open_files: list[int] = []
     for steps in [*range(20), *range(20)]:
         network = PkTcpNetwork(SERVER, listen=[LOOPBACK])
@@ -636,6 +646,27 @@ async def test_the_end_of_serving_leaves_nothing_open() -> None:
             await checkpoint()
         open_files.append(PROCESS.num_fds())
     assert open_files[20:] == [open_files[19]] * 20
+    assert streams() == before
+
+
+async def test_a_dial_by_name_that_is_cancelled_leaves_nothing_open() -> None:
+    """At each of its awaits."""
+    async with serving(PkTcpNetwork(SERVER, listen=[LOOPBACK])) as network:
+        address = Address("tcp", SERVER.public, network.addresses[0].port, "localhost")
+
+        async def dial() -> None:
+            await dial_and_ask(address)
+
+        async def nothing_is_left() -> None:
+            await until(lambda: network.stats.live == network.stats.half_open == 0)
+            for _ in range(5):
+                await checkpoint()
+
+        await dial()
+        await nothing_is_left()
+        before = streams()
+        assert await at_each_await(dial, nothing_is_left) > 3
+        assert streams() == before
 
 
 async def test_a_peer_that_resets_before_the_dial_has_begun_to_speak() -> None:
@@ -657,3 +688,16 @@ async def test_a_peer_that_resets_before_the_dial_has_begun_to_speak() -> None:
                 with pytest.raises((PeerRefused, Unreachable)) as caught:
                     await PkTcpNetwork(HONEST).dial(address, owner=ME)
                 assert "descriptor" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["localhost", "127.0.0.1"])
+async def test_a_host_is_dialled_by_name_or_address(name: str) -> None:
+    async with serving(PkTcpNetwork(SERVER, listen=[HostPort("localhost", 0)])) as network:
+        await dial_and_ask(Address("tcp", SERVER.public, network.addresses[-1].port, name))
+
+
+async def test_a_name_that_nobody_knows() -> None:
+    with pytest.raises(Unreachable, match="no-such-host"):
+        await PkTcpNetwork(HONEST).dial(Address("tcp", SERVER.public, 80, "no-such-host.invalid"), owner=ME)
+    with pytest.raises(ListenError, match="no-such-host"):
+        await PkTcpNetwork(SERVER, listen=[HostPort("no-such-host.invalid", 0)]).serve(SingleHandler(echo))
