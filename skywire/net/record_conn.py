@@ -65,32 +65,11 @@ class RecordConn(Conn):
         """See :meth:`Conn.receive`."""
         if max_bytes < 1:
             raise ValueError(f"at least 1 byte must be asked for, not {max_bytes}")
-        reader = self._reader
-        self._begin_receive()
-        try:
-            if reader.waiting and not self._closed:
-                # What one read brought is bounded, so other tasks get their turn without a full checkpoint here.
-                await checkpoint_if_cancelled()
-            while self._closed or not (data := reader.take(max_bytes)):
-                await self._feed()
-        finally:
-            self._receiving = False
-        self.bytes_in += len(data)
-        return data
+        return await self._receive(max_bytes)
 
     async def receive_record(self) -> bytes:
         """See :meth:`Conn.receive_record`."""
-        reader = self._reader
-        self._begin_receive()
-        try:
-            if reader.waiting and not self._closed:
-                await checkpoint_if_cancelled()
-            while self._closed or not (record := reader.take_record()):
-                await self._feed()
-        finally:
-            self._receiving = False
-        self.bytes_in += len(record)
-        return record
+        return await self._receive(None)
 
     async def send(self, item: bytes) -> None:
         """See :meth:`Conn.send`."""
@@ -144,16 +123,28 @@ class RecordConn(Conn):
         self._closed = True
         await self._stream.aclose()
 
-    def _begin_receive(self) -> None:
+    async def _receive(self, max_bytes: int | None) -> bytes:
+        """Up to so many bytes, or one record."""
         if self._receiving:
             raise BusyResourceError("receiving from")
+        if self._closed:
+            raise ClosedResourceError
+        reader = self._reader
         self._receiving = True
+        try:
+            if reader.waiting:
+                # What one read brought is bounded, so other tasks get their turn without a full checkpoint here.
+                await checkpoint_if_cancelled()
+            while not (data := reader.take_record() if max_bytes is None else reader.take(max_bytes)):
+                await self._feed()
+        finally:
+            self._receiving = False
+        self.bytes_in += len(data)
+        return data
 
     async def _feed(self) -> None:
         """Give the reader more input."""
         reader = self._reader
-        if self._closed:
-            raise ClosedResourceError
         if reader.error is not None:
             raise StreamBroken(f"the connection to {self.remote} was ended: {reader.error}") from reader.error
         try:

@@ -169,9 +169,9 @@ async def test_a_name_with_two_addresses_is_listened_on_and_left_at_both(
         pytest.skip("uvloop asks the system without Python")
     real = socket.getaddrinfo
 
-    def both(host: object, *arguments: int, **options: int) -> list[object]:
+    def both(host: str | bytes | None, *arguments: int, **options: int) -> list[object]:
         names = ("127.0.0.1", "127.0.0.2") if host in ("both.example", b"both.example") else (host,)
-        return [entry for name in names for entry in real(name, *arguments, **options)]  # type: ignore[arg-type]
+        return [entry for name in names for entry in real(name, *arguments, **options)]
 
     monkeypatch.setattr(socket, "getaddrinfo", both)
     network = PkTcpNetwork(SERVER, listen=[HostPort("both.example", 0)])
