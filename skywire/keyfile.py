@@ -24,10 +24,10 @@ from skywire.keys import PubKey, SecKey
 
 MAX_FILE: Final = 4096
 """Bytes of a key file that are read; a sealed one has about 400."""
-MAX_OPS: Final = 16
-"""Most Argon2id passes that a file may ask for, so that a planted file cannot stall us."""
-MAX_MEMORY: Final = 1 << 30
-"""Most bytes of Argon2id memory that a file may ask for."""
+MAX_MEMORY: Final = 1 << 29
+"""Most bytes of Argon2id memory that a file may ask for, so that a planted file cannot exhaust a small node."""
+MAX_WORK: Final = 1 << 31
+"""Most bytes of memory times passes that a file may ask for: some seconds."""
 OPS: Final = 3
 """Argon2id passes for a new file."""
 MEMORY: Final = 64 << 20
@@ -109,6 +109,7 @@ def save(path: Path, key: SecKey, *, passphrase: str | None = None, replace: boo
                 draft.replace(path)
             else:
                 os.link(draft, path)
+            _sync_folder(path.parent)
         finally:
             with contextlib.suppress(FileNotFoundError):
                 draft.unlink()
@@ -118,12 +119,23 @@ def save(path: Path, key: SecKey, *, passphrase: str | None = None, replace: boo
         raise KeyFileError(f"cannot write {path}: {error.strerror}") from error
 
 
+def _sync_folder(folder: Path) -> None:
+    """Make the new name last through a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def _read(path: Path) -> str:
     """The text of a key file that nobody else can read or plant."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
         raise KeyFileError(f"cannot read the key file {path}: {error.strerror}") from error
+    except ValueError:
+        raise KeyFileError(f"{str(path)!r} is no name of a file") from None
     try:
         _check_safe(path, os.fstat(descriptor))
         with os.fdopen(descriptor, "rb", closefd=False) as file:
@@ -152,7 +164,7 @@ def _parse(path: Path, text: str) -> _SealedKey:
     damaged = KeyFileError(f"{path} is damaged: it is no sealed key of format {_FORMAT}")
     try:
         raw: object = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise damaged from None
     wanted = {"format": str, "public_key": str, "kdf": str, "ops": int, "memory": int, "salt": str, "box": str}
     if not isinstance(raw, dict) or set(raw) != set(wanted):
@@ -162,7 +174,7 @@ def _parse(path: Path, text: str) -> _SealedKey:
     sealed = _SealedKey.from_dict(raw)
     if (sealed.format, sealed.kdf) != (_FORMAT, "argon2id"):
         raise damaged
-    if not (1 <= sealed.ops <= MAX_OPS and 8192 <= sealed.memory <= MAX_MEMORY):
+    if not (8192 <= sealed.memory <= MAX_MEMORY and 1 <= sealed.ops <= MAX_WORK // sealed.memory):
         raise KeyFileError(f"{path} asks for more work than allowed: {sealed.ops} passes over {sealed.memory} bytes")
     return sealed
 
@@ -193,17 +205,25 @@ def _unseal(path: Path, sealed: _SealedKey, passphrase: str) -> SecKey:
     try:
         salt, box = bytes.fromhex(sealed.salt), bytes.fromhex(sealed.box)
         secret = SecretBox(_derive(passphrase, salt, sealed.ops, sealed.memory)).decrypt(box)
+        key = SecKey(secret)
     except CryptoError:
         raise KeyFileError(f"wrong passphrase for {path}, or the file is damaged") from None
     except ValueError:
         raise KeyFileError(f"{path} is damaged: it is no sealed key of format {_FORMAT}") from None
-    key = SecKey(secret)
     if key.public != public:
         raise KeyFileError(f"{path} is damaged: it names another public key than it holds")
     return key
 
 
 def _derive(passphrase: str, salt: bytes, ops: int, memory: int) -> bytes:
+    import nacl.exceptions
     from nacl.pwhash import argon2id
 
-    return argon2id.kdf(32, passphrase.encode("utf-8"), salt, opslimit=ops, memlimit=memory)
+    try:
+        text = passphrase.encode("utf-8")
+    except UnicodeEncodeError:
+        raise KeyFileError("the passphrase is no valid text") from None
+    try:
+        return argon2id.kdf(32, text, salt, opslimit=ops, memlimit=memory)
+    except nacl.exceptions.RuntimeError:
+        raise KeyFileError(f"there is not enough memory to open the key: {memory >> 20} MiB are needed") from None

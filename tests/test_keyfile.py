@@ -8,7 +8,10 @@ import stat
 from collections.abc import Callable
 from pathlib import Path
 
+import nacl.exceptions
 import pytest
+from nacl.pwhash import argon2id
+from nacl.secret import SecretBox
 
 from skywire import KeyFileError, SecKey, keyfile
 
@@ -100,6 +103,7 @@ def test_what_is_no_key_file_is_refused(tmp_path: Path, content: bytes) -> None:
         ("format", "skywire-key-9", "damaged"),
         ("kdf", "scrypt", "damaged"),
         ("ops", 10**6, "more work than allowed"),
+        ("ops", 0, "more work than allowed"),
         ("memory", 1 << 40, "more work than allowed"),
         ("memory", 0, "more work than allowed"),
         ("ops", "3", "damaged"),
@@ -107,6 +111,7 @@ def test_what_is_no_key_file_is_refused(tmp_path: Path, content: bytes) -> None:
         ("salt", "zz", "damaged"),
         ("salt", "00", "damaged"),
         ("box", "00", "passphrase|damaged"),
+        ("box", SecretBox(bytes(32)).encrypt(b"short").hex(), "passphrase|damaged"),
         ("public_key", "02" + "00" * 32, "damaged"),
         ("public_key", SecKey(b"\x08" * 32).public.hex(), "another public key"),
         ("extra", 1, "damaged"),
@@ -145,3 +150,33 @@ def test_a_file_of_somebody_else_is_refused(tmp_path: Path) -> None:
     os.chown(path, 12345, -1)
     with pytest.raises(KeyFileError, match="belongs to another user"):
         keyfile.load(path)
+
+
+@pytest.mark.parametrize("secret", [bytes(31), bytes(32)], ids=["short", "zero"])
+def test_a_sealed_file_that_holds_no_key(tmp_path: Path, secret: bytes) -> None:
+    path = tmp_path / "key"
+    keyfile.save(path, KEY, passphrase="p")
+    content = json.loads(path.read_text())
+    key = argon2id.kdf(32, b"p", bytes.fromhex(content["salt"]), opslimit=content["ops"], memlimit=content["memory"])
+    content["box"] = bytes(SecretBox(key).encrypt(secret)).hex()
+    write(path, json.dumps(content).encode())
+    with pytest.raises(KeyFileError, match="damaged"):
+        keyfile.load(path, passphrase("p"))
+
+
+def test_odd_names_and_texts(tmp_path: Path) -> None:
+    with pytest.raises(KeyFileError, match="no name of a file"):
+        keyfile.load(Path("\0"))
+    with pytest.raises(KeyFileError, match="damaged"):
+        keyfile.load(write(tmp_path / "deep", b'{"a":' + b"[" * 4000))
+    with pytest.raises(KeyFileError, match="no valid text"):
+        keyfile.save(tmp_path / "key", KEY, passphrase="\ud800")
+
+
+def test_more_memory_than_there_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_memory(*_: object, **__: object) -> bytes:
+        raise nacl.exceptions.RuntimeError("Memory allocation error")
+
+    monkeypatch.setattr(argon2id, "kdf", no_memory)
+    with pytest.raises(KeyFileError, match="not enough memory"):
+        keyfile.save(tmp_path / "key", KEY, passphrase="p")

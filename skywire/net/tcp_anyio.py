@@ -92,9 +92,10 @@ class _Listener(TcpListener):
                 stream = await listener.accept()
             except (OSError, BrokenResourceError) as error:
                 reason = error if isinstance(error, OSError) else error.__cause__
-                if isinstance(reason, OSError) and reason.errno in SHORTAGES:
+                if not isinstance(reason, ConnectionAbortedError):
                     log.warning("cannot take another connection: %s", reason)
-                    shortage()
+                    if isinstance(reason, OSError) and reason.errno in SHORTAGES:
+                        shortage()
                     await anyio.sleep(ACCEPT_PAUSE)
                 # Anything else is of the one connection that was being taken, which its peer gave up.
                 continue

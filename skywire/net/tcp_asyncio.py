@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import ipaddress
 import socket
 from collections import deque
@@ -11,7 +12,14 @@ from collections.abc import Callable
 from typing import Final, cast, final
 
 import aiohappyeyeballs
-from anyio import BrokenResourceError, BusyResourceError, ClosedResourceError, EndOfStream, sleep_forever
+from anyio import (
+    BrokenResourceError,
+    BusyResourceError,
+    CancelScope,
+    ClosedResourceError,
+    EndOfStream,
+    sleep_forever,
+)
 from anyio.abc import TaskGroup
 from anyio.lowlevel import checkpoint
 
@@ -43,15 +51,23 @@ _SENDS_IN_A_ROW: Final = 32
 async def connect(host: str, port: int) -> TcpStream:
     """See :func:`skywire.net.tcp.connect`."""
     loop = asyncio.get_running_loop()
-    if _is_literal(host):
-        _, stream = await loop.create_connection(_Stream, host, port)
-        return stream
-    addresses = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    sock = await aiohappyeyeballs.start_connection(addresses, happy_eyeballs_delay=NEXT_ADDRESS_DELAY)
+    # Literals are resolved without asking anybody, and without a thread.
+    flags = socket.AI_NUMERICHOST if _is_literal(host) else 0
+    if flags:
+        addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=flags)
+    else:
+        addresses = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return await _stream_of(await aiohappyeyeballs.start_connection(addresses, happy_eyeballs_delay=NEXT_ADDRESS_DELAY))
+
+
+async def _stream_of(connected: socket.socket) -> _Stream:
+    """Hand a socket over to the loop. Not to be cancelled: uvloop would keep the half-made transport for ever."""
+    loop = asyncio.get_running_loop()
     try:
-        _, stream = await loop.create_connection(_Stream, sock=sock)
+        with CancelScope(shield=True):
+            _, stream = await loop.create_connection(_Stream, sock=connected)
     except BaseException:
-        sock.close()
+        connected.close()
         raise
     return stream
 
@@ -62,16 +78,26 @@ async def listen(host: str, port: int) -> TcpListener:
     found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     with contextlib.ExitStack() as unless_all_listen:
         sockets: list[socket.socket] = []
+        not_here: OSError | None = None
         for family, kind, protocol, _, address in dict.fromkeys(found):
-            sock = socket.socket(family, kind, protocol)
-            unless_all_listen.callback(sock.close)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if family == socket.AF_INET6:
-                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            sock.setblocking(False)
-            sock.bind(address)
+            try:
+                sock = socket.socket(family, kind, protocol)
+                unless_all_listen.callback(sock.close)
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                if family == socket.AF_INET6:
+                    sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+                sock.setblocking(False)
+                sock.bind(address)
+            except OSError as error:
+                # A name may stand for addresses of a kind that this machine does not have.
+                if error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
+                    raise
+                not_here = error
+                continue
             sock.listen(BACKLOG)
             sockets.append(sock)
+        if not sockets and not_here is not None:
+            raise not_here
         unless_all_listen.pop_all()
     return _Listener(sockets)
 
@@ -99,13 +125,14 @@ class _Listener(TcpListener):
             for _ in range(_ACCEPTS_IN_A_ROW):
                 try:
                     accepted, _ = sock.accept()
+                except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                    return  # there is none, or the one there was has given up
                 except OSError as error:
+                    self._loop.remove_reader(sock)
+                    self._pauses.add(self._loop.call_later(ACCEPT_PAUSE, resume, sock))
+                    log.warning("cannot take another connection: %s", error)
                     if error.errno in SHORTAGES:
-                        self._loop.remove_reader(sock)
-                        self._pauses.add(self._loop.call_later(ACCEPT_PAUSE, resume, sock))
-                        log.warning("cannot take another connection: %s", error)
                         shortage()
-                    # Anything else is that there is none, or of the one whose peer gave up.
                     return
                 accepted.setblocking(False)
                 task_group.start_soon(self._hand_over, accepted, handler)
@@ -131,14 +158,10 @@ class _Listener(TcpListener):
 
     async def _hand_over(self, accepted: socket.socket, handler: Handler) -> None:
         try:
-            _, stream = await self._loop.connect_accepted_socket(_Stream, accepted)
-        except OSError:  # its peer gave up
-            accepted.close()
-        except BaseException:
-            accepted.close()
-            raise
-        else:
-            await handler(stream)
+            stream = await _stream_of(accepted)
+        except OSError:
+            return  # its peer gave up
+        await handler(stream)
 
 
 @final

@@ -11,7 +11,7 @@ from anyio import BrokenResourceError, CancelScope, aclose_forcefully, fail_afte
 
 from skywire.errors import ProtocolError
 from skywire.keys import PubKey, SecKey
-from skywire.net.address import TCP, Address
+from skywire.net.address import TCP, Address, join_host_port
 from skywire.net.errors import (
     AcceptError,
     HandshakeAborted,
@@ -78,7 +78,8 @@ class Acceptor:
             _log.log(logging.INFO if isinstance(error, NotAdmitted) else logging.DEBUG, "turned away: %s", error)
             await aclose_forcefully(stream)
             return
-        except Exception:
+        except Exception as error:
+            self._stats.refused[type(error).__name__] += 1
             _log.exception("a connection could not be taken")
             await aclose_forcefully(stream)
             return
@@ -112,9 +113,13 @@ class Acceptor:
         # Right behind message 3, before a byte of the application is looked at.
         owner = self._dispatcher.admit(TCP, local_port, peer)
         if owner is None:
-            raise NotAdmitted(f"{peer} is not admitted to TCP port {local_port}")
+            raise NotAdmitted(
+                f"{peer} at {join_host_port(remote_host, remote_port)} is not admitted to TCP port {local_port}"
+            )
         if self._require_post_quantum and not secured.post_quantum:
             raise HandshakeRefused(f"{peer} does not know the post-quantum extension that is required here")
+        if self._stats.live >= self._limits.connections:
+            raise TooManyConnections(f"there are {self._limits.connections} connections already")
         if self._live_by_peer[peer] >= self._limits.connections_per_peer:
             raise TooManyConnections(f"{peer} holds {self._limits.connections_per_peer} connections already")
         return RecordConn(

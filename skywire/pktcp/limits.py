@@ -14,6 +14,7 @@ class Limits:
         handshake_seconds: for a whole handshake, however slowly its bytes drip.
         half_open: handshakes under way at a time; who makes room at the limit is said in
             :class:`skywire.pktcp.half_open.HalfOpen`.
+        connections: established connections in all.
         connections_per_peer: established connections that one key may hold.
 
     Raises:
@@ -23,9 +24,10 @@ class Limits:
     connect_seconds: float = 10.0
     handshake_seconds: float = 10.0
     half_open: int = 1024
+    connections: int = 4096
     connections_per_peer: int = 1024
 
     def __post_init__(self) -> None:
-        for name in ("connect_seconds", "handshake_seconds", "half_open", "connections_per_peer"):
+        for name in ("connect_seconds", "handshake_seconds", "half_open", "connections", "connections_per_peer"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} is above 0, or nobody would ever connect")

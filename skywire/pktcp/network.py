@@ -96,7 +96,7 @@ class PkTcpNetwork:
         except TimeoutError as error:
             raise DialTimeout(address, "no answer in time") from error
         except OSError as error:
-            raise Unreachable(address, str(error)) from error
+            raise Unreachable(address, _reason(error)) from error
         except (ProtocolError, HandshakeAborted) as error:
             raise PeerRefused(address, f"{error}; is its public key right?") from error
 
@@ -134,3 +134,11 @@ async def _listen(where: HostPort) -> TcpListener:
         return await listen(where.host, where.port)
     except OSError as error:
         raise ListenError(f"cannot listen on {where}: {error.strerror or error}") from error
+
+
+def _reason(error: OSError) -> str:
+    """What went wrong, where the event loop says no more than that all attempts failed."""
+    cause = error.__cause__
+    if isinstance(cause, ExceptionGroup):
+        cause = cause.exceptions[0]
+    return str(cause or error)

@@ -507,6 +507,24 @@ async def test_connections_per_peer() -> None:
         task_group.cancel_scope.cancel()
 
 
+async def test_connections_in_all() -> None:
+    network = PkTcpNetwork(SERVER, listen=[LOOPBACK], limits=Limits(connections=2))
+    async with create_task_group() as task_group:
+        await task_group.start(network.serve, SingleHandler(echo, peers=EVERYONE))
+        address = network.addresses[0]
+        async with (
+            await PkTcpNetwork(HONEST).dial(address, owner=ME) as first,
+            await PkTcpNetwork(ROGUE).dial(address, owner=ME) as second,
+        ):
+            await ask(first)
+            await ask(second)
+            async with await PkTcpNetwork(STRANGER).dial(address, owner=ME) as third:
+                with pytest.raises((EndOfStream, StreamBroken)):
+                    await third.receive()
+        assert network.stats.refused == {"TooManyConnections": 1}
+        task_group.cancel_scope.cancel()
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -514,6 +532,7 @@ async def test_connections_per_peer() -> None:
         {"handshake_seconds": 0},
         {"handshake_seconds": float("nan")},
         {"half_open": 0},
+        {"connections": 0},
         {"connections_per_peer": 0},
     ],
     ids=str,
