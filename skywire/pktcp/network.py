@@ -9,7 +9,14 @@ from collections.abc import Iterable
 from contextlib import AsyncExitStack
 from typing import Final, final
 
-from anyio import TASK_STATUS_IGNORED, aclose_forcefully, create_task_group, fail_after, sleep_forever
+from anyio import (
+    TASK_STATUS_IGNORED,
+    BrokenResourceError,
+    aclose_forcefully,
+    create_task_group,
+    fail_after,
+    sleep_forever,
+)
 from anyio.abc import TaskStatus
 
 from skywire.errors import ProtocolError
@@ -97,7 +104,7 @@ class PkTcpNetwork:
             raise DialTimeout(address, "no answer in time") from error
         except OSError as error:
             raise Unreachable(address, _reason(error)) from error
-        except (ProtocolError, HandshakeAborted) as error:
+        except (ProtocolError, HandshakeAborted, BrokenResourceError) as error:
             raise PeerRefused(address, f"{error}; is its public key right?") from error
 
     async def serve(self, dispatcher: Dispatcher, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:

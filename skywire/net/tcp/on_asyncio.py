@@ -23,7 +23,7 @@ from anyio import (
 from anyio.abc import TaskGroup
 from anyio.lowlevel import checkpoint
 
-from skywire.net.tcp import (
+from skywire.net.tcp.contract import (
     ACCEPT_PAUSE,
     SHORTAGES,
     Handler,
@@ -114,7 +114,7 @@ class _Listener(TcpListener):
     def __init__(self, sockets: list[socket.socket]) -> None:
         self._sockets = sockets
         self._loop = asyncio.get_running_loop()
-        self._pauses: set[asyncio.TimerHandle] = set()
+        self._pauses: dict[socket.socket, asyncio.TimerHandle] = {}
 
     @property
     def addresses(self) -> list[SocketAddress]:
@@ -129,7 +129,7 @@ class _Listener(TcpListener):
                     return  # there is none, or the one there was has given up
                 except OSError as error:
                     self._loop.remove_reader(sock)
-                    self._pauses.add(self._loop.call_later(ACCEPT_PAUSE, resume, sock))
+                    self._pauses[sock] = self._loop.call_later(ACCEPT_PAUSE, resume, sock)
                     log.warning("cannot take another connection: %s", error)
                     if error.errno in SHORTAGES:
                         shortage()
@@ -138,7 +138,7 @@ class _Listener(TcpListener):
                 task_group.start_soon(self._hand_over, accepted, handler)
 
         def resume(sock: socket.socket) -> None:
-            self._pauses = {pause for pause in self._pauses if pause.when() > self._loop.time()}
+            del self._pauses[sock]
             self._loop.add_reader(sock, accept_from, sock)
 
         try:
@@ -146,7 +146,7 @@ class _Listener(TcpListener):
                 self._loop.add_reader(sock, accept_from, sock)
             await sleep_forever()
         finally:
-            for pause in self._pauses:
+            for pause in self._pauses.values():
                 pause.cancel()
             for sock in self._sockets:
                 self._loop.remove_reader(sock)

@@ -9,7 +9,7 @@ import anyio
 from anyio import BrokenResourceError, TypedAttributeLookupError, create_task_group
 from anyio.abc import SocketAttribute, SocketListener, SocketStream, TaskGroup
 
-from skywire.net.tcp import (
+from skywire.net.tcp.contract import (
     ACCEPT_PAUSE,
     SHORTAGES,
     Handler,

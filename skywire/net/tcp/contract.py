@@ -1,8 +1,4 @@
-"""TCP streams, as fast as the running event loop gives them.
-
-On asyncio they are protocols of the loop itself, since every byte goes through here: a round trip takes half of what it
-takes through a portable stream. On other loops they are anyio's.
-"""
+"""What a TCP stream and a TCP listener are, whichever event loop makes them."""
 
 from __future__ import annotations
 
@@ -11,7 +7,6 @@ import errno
 import ipaddress
 import logging
 import socket
-import sys
 from abc import abstractmethod
 from collections.abc import Callable, Coroutine
 from typing import Final, TypeAlias
@@ -69,40 +64,6 @@ class TcpListener(AsyncResource):
         """
 
 
-async def connect(host: str, port: int) -> TcpStream:
-    """Make a TCP connection; of a name's several addresses the one that answers first is taken.
-
-    Raises:
-        OSError: nobody answers, or the name is not known.
-    """
-    if _on_asyncio():
-        from skywire.net import tcp_asyncio
-
-        return await tcp_asyncio.connect(host, port)
-    from skywire.net import tcp_anyio
-
-    return await tcp_anyio.connect(host, port)
-
-
-async def listen(host: str, port: int) -> TcpListener:
-    """Listen on every address that ``host`` stands for.
-
-    Args:
-        host: an IP address or host name.
-        port: 0 lets the system choose.
-
-    Raises:
-        OSError: an address cannot be used.
-    """
-    if _on_asyncio():
-        from skywire.net import tcp_asyncio
-
-        return await tcp_asyncio.listen(host, port)
-    from skywire.net import tcp_anyio
-
-    return await tcp_anyio.listen(host, port)
-
-
 def keep_alive(sock: socket.socket) -> None:
     """Have the system notice a peer that is gone without a word: in two minutes instead of never."""
     with contextlib.suppress(OSError):  # it is gone already
@@ -124,14 +85,3 @@ def plain_address(socket_address: tuple[str, int] | tuple[str, int, int, int] | 
     if ":" in host and (mapped := ipaddress.IPv6Address(host).ipv4_mapped):
         host = str(mapped)
     return host, port
-
-
-def _on_asyncio() -> bool:
-    """Whether the caller is an asyncio task; trio as a guest of an asyncio loop is trio."""
-    asyncio = sys.modules.get("asyncio")
-    if asyncio is None:
-        return False
-    try:
-        return asyncio.current_task() is not None
-    except RuntimeError:
-        return False
