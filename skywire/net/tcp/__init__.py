@@ -1,7 +1,7 @@
 """TCP streams, as fast as the running event loop gives them.
 
-On asyncio they are protocols of the loop itself, since every byte goes through here: a round trip takes a third less time
-than through a portable stream. On other loops they are anyio's.
+On asyncio they are protocols of the loop itself, since every byte goes through here: a round trip takes a third less
+time than through a portable stream. On other loops they are anyio's.
 """
 
 from __future__ import annotations
