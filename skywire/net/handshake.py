@@ -77,7 +77,7 @@ async def initiate(stream: ByteStream, identity: SecKey, peer: PubKey) -> Secure
         AuthenticationError: its answer was made by another key.
     """
     frames = _Frames(stream)
-    handshake = Handshake(Pattern.XK, Role.INITIATOR, static=identity, ephemeral=SecKey.generate(), remote_static=peer)
+    handshake = Handshake(Pattern.XK, Role.INITIATOR, static=identity, ephemeral=SecKey.generate, remote_static=peer)
     offer = _new_offer()
     await frames.write(handshake.write_message(offer.public_key().public_bytes_raw() if offer else b""))
     answer = handshake.read_message(await frames.read())
@@ -97,9 +97,8 @@ async def respond(stream: ByteStream, identity: SecKey) -> Secured:
         AuthenticationError: it wants another key, or does not hold its own.
     """
     frames = _Frames(stream)
-    first = await frames.read()
-    handshake = Handshake(Pattern.XK, Role.RESPONDER, static=identity, ephemeral=SecKey.generate())
-    secret, answer = _answer(handshake.read_message(first))
+    handshake = Handshake(Pattern.XK, Role.RESPONDER, static=identity, ephemeral=SecKey.generate)
+    secret, answer = _answer(handshake.read_message(await frames.read()))
     await frames.write(handshake.write_message(answer))
     handshake.read_message(await frames.read())
     peer = handshake.remote_static

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
 from struct import Struct
@@ -126,7 +127,8 @@ class Handshake:
         pattern: XK or KK.
         role: which side this is; the initiator writes first.
         static: this side's identity.
-        ephemeral: a fresh secret key, never used before or again.
+        ephemeral: makes a fresh secret key, never used before or again. Called once, when this side first writes: a
+            stranger's first message is authenticated before it costs a key.
         remote_static: the peer's identity; left out only by the responder of XK, who learns it from message 3.
 
     Raises:
@@ -139,7 +141,7 @@ class Handshake:
         role: Role,
         *,
         static: SecKey,
-        ephemeral: SecKey,
+        ephemeral: Callable[[], SecKey],
         remote_static: PubKey | None = None,
     ) -> None:
         learns_peer = pattern is Pattern.XK and role is Role.RESPONDER
@@ -149,7 +151,8 @@ class Handshake:
         self._messages = _MESSAGES[pattern]
         self._role = role
         self._static = static
-        self._ephemeral = ephemeral
+        self._make_ephemeral = ephemeral
+        self._ephemeral: SecKey | None = None
         self._remote_static = remote_static
         self._remote_ephemeral: PubKey | None = None
         self._next = 0
@@ -185,6 +188,7 @@ class Handshake:
         parts = []
         for token in tokens:
             if token is _Token.E:
+                self._ephemeral = self._make_ephemeral()
                 key = self._ephemeral.public.raw
                 self._state.mix_hash(key)
                 parts.append(key)
@@ -249,6 +253,7 @@ class Handshake:
         mine, peer = (0, 1) if self._role is Role.INITIATOR else (1, 0)
         secret = self._ephemeral if token.value[mine] == "e" else self._static
         public = self._remote_ephemeral if token.value[peer] == "e" else self._remote_static
+        assert secret is not None, "the patterns make each key before they use it"
         assert public is not None, "the patterns deliver each key before they use it"
         # The Go library wants outputs as long as public keys, so one zero byte follows the 32.
         self._state.mix_key(secret.ecdh(public) + b"\x00")

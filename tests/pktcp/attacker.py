@@ -200,7 +200,7 @@ class Attack:
 
 def initiator(identity: SecKey, peer: PubKey = SERVER.public) -> Handshake:
     """The first half of a handshake with ``peer``."""
-    return Handshake(Pattern.XK, Role.INITIATOR, static=identity, ephemeral=SecKey.generate(), remote_static=peer)
+    return Handshake(Pattern.XK, Role.INITIATOR, static=identity, ephemeral=SecKey.generate, remote_static=peer)
 
 
 def record(key: bytes, counter: int, plaintext: bytes) -> bytes:

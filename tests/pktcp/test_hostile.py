@@ -491,7 +491,7 @@ async def liar(answer: Callable[[bytes], bytes]) -> AsyncIterator[Address]:
 
 
 def message_2(message: bytes) -> bytes:
-    responder = Handshake(Pattern.XK, Role.RESPONDER, static=SERVER, ephemeral=SecKey.generate())
+    responder = Handshake(Pattern.XK, Role.RESPONDER, static=SERVER, ephemeral=SecKey.generate)
     responder.read_message(message)
     return responder.write_message()
 

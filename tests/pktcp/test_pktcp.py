@@ -124,7 +124,7 @@ class Responder:
     offers: list[bytes] = field(default_factory=list)
 
     async def shake_hands(self, attack: Attack) -> TransportKeys:
-        handshake = Handshake(Pattern.XK, Role.RESPONDER, static=SERVER, ephemeral=SecKey.generate())
+        handshake = Handshake(Pattern.XK, Role.RESPONDER, static=SERVER, ephemeral=SecKey.generate)
         self.offers.append(handshake.read_message(await attack.receive_frame()))
         await attack.send(frame(handshake.write_message(self.answer(self.offers[-1]))))
         handshake.read_message(await attack.receive_frame())
@@ -260,7 +260,7 @@ async def test_a_peer_that_resets_after_message_2() -> None:
     """The dial is over before it can be noticed, or says what happened."""
 
     async def serve(attack: Attack) -> None:
-        handshake = Handshake(Pattern.XK, Role.RESPONDER, static=SERVER, ephemeral=SecKey.generate())
+        handshake = Handshake(Pattern.XK, Role.RESPONDER, static=SERVER, ephemeral=SecKey.generate)
         handshake.read_message(await attack.receive_frame())
         await attack.send(frame(handshake.write_message()))
         await attack.reset()

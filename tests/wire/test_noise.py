@@ -25,12 +25,14 @@ def sides(
     pattern: Pattern, initiator: SecKey, responder: SecKey, ephemeral_i: SecKey, ephemeral_r: SecKey
 ) -> tuple[Handshake, Handshake]:
     return (
-        Handshake(pattern, Role.INITIATOR, static=initiator, ephemeral=ephemeral_i, remote_static=responder.public),
+        Handshake(
+            pattern, Role.INITIATOR, static=initiator, ephemeral=lambda: ephemeral_i, remote_static=responder.public
+        ),
         Handshake(
             pattern,
             Role.RESPONDER,
             static=responder,
-            ephemeral=ephemeral_r,
+            ephemeral=lambda: ephemeral_r,
             remote_static=initiator.public if pattern is Pattern.KK else None,
         ),
     )
@@ -169,7 +171,7 @@ def test_keys_do_not_show_themselves() -> None:
 
 def test_wrong_peer_key_is_refused_by_the_responder() -> None:
     initiator, _ = sides(Pattern.XK, ALICE, SecKey(b"\x09" * 32), EPHEMERAL_A, EPHEMERAL_B)
-    responder = Handshake(Pattern.XK, Role.RESPONDER, static=BOB, ephemeral=EPHEMERAL_B)
+    responder = Handshake(Pattern.XK, Role.RESPONDER, static=BOB, ephemeral=lambda: EPHEMERAL_B)
     with pytest.raises(AuthenticationError):
         responder.read_message(initiator.write_message())
 
@@ -197,7 +199,7 @@ def test_the_peer_key_is_given_exactly_where_the_pattern_needs_it() -> None:
         (Pattern.XK, Role.RESPONDER, BOB.public),
     ):
         with pytest.raises(LocalProtocolError, match=r"learns|needs"):
-            Handshake(pattern, role, static=ALICE, ephemeral=EPHEMERAL_A, remote_static=key)
+            Handshake(pattern, role, static=ALICE, ephemeral=lambda: EPHEMERAL_A, remote_static=key)
 
 
 @given(st.binary(max_size=200), st.sampled_from(Pattern))
@@ -215,3 +217,21 @@ def test_any_flipped_bit_is_noticed(data: st.DataObject, pattern: Pattern) -> No
     message[bit // 8] ^= 1 << bit % 8
     with pytest.raises(ProtocolError):
         responder.read_message(bytes(message))
+
+
+def test_a_key_is_made_only_for_who_is_authenticated() -> None:
+    made: list[SecKey] = []
+
+    def make() -> SecKey:
+        made.append(SecKey.generate())
+        return made[-1]
+
+    forged = b"\x02" + b"\x11" * 48
+    responder = Handshake(Pattern.XK, Role.RESPONDER, static=BOB, ephemeral=make)
+    with pytest.raises(ProtocolError):
+        responder.read_message(forged)
+    assert made == []
+    initiator, _ = sides(Pattern.XK, ALICE, BOB, EPHEMERAL_A, EPHEMERAL_B)
+    responder = Handshake(Pattern.XK, Role.RESPONDER, static=BOB, ephemeral=make)
+    run(initiator, responder)
+    assert len(made) == 1
