@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import pty
 import stat
 import subprocess
 import sys
@@ -108,3 +111,39 @@ def test_wrong_usage_exits_with_2(program: list[str]) -> None:
 def test_version(name: str) -> None:
     done = run(PROGRAMS[name][:3], "--version")
     assert done.stdout.startswith(f"{name} 0.")
+
+
+def typed(answers: list[str], *arguments: str | Path) -> tuple[int, str]:
+    """Run gen-keys at a terminal on which ``answers`` are typed; its exit code and what the terminal showed."""
+    ours, theirs = pty.openpty()
+    shown = b""
+    with os.fdopen(ours, "r+b", buffering=0) as terminal:
+        process = subprocess.Popen(
+            [*PROGRAMS["skywire"], "gen-keys", *map(str, arguments)],
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            start_new_session=True,
+        )
+        os.close(theirs)
+        with process:
+            for prompt, answer in zip((b"passphrase: ", b"again: "), answers, strict=True):
+                while not shown.endswith(prompt):
+                    shown += terminal.read(1)
+                terminal.write(f"{answer}\n".encode())
+            with contextlib.suppress(OSError):  # how the end of a terminal shows
+                while data := terminal.read(1000):
+                    shown += data
+            return process.wait(30), shown.decode()
+
+
+def test_a_passphrase_is_typed_twice_and_not_shown(tmp_path: Path) -> None:
+    path = tmp_path / "key"
+    code, shown = typed(["open sesame", "open sesame"], "-o", path, "--passphrase")
+    assert code == 0
+    assert str(keyfile.load(path, lambda: "open sesame").public) in shown
+    assert "sesame" not in shown
+    code, shown = typed(["one", "two"], "-o", tmp_path / "other", "--passphrase")
+    assert code == 1
+    assert "differ" in shown
+    assert not (tmp_path / "other").exists()
