@@ -73,14 +73,9 @@ class Acceptor:
         """Take one connection to its end."""
         try:
             conn = await self._establish(stream)
-        except (AcceptError, ProtocolError) as error:
-            self._stats.refused[type(error).__name__] += 1
-            _log.log(logging.INFO if isinstance(error, NotAdmitted) else logging.DEBUG, "turned away: %s", error)
-            await aclose_forcefully(stream)
-            return
         except Exception as error:
-            self._stats.refused[type(error).__name__] += 1
-            _log.exception("a connection could not be taken")
+            # Counted before the peer can see its end.
+            self._note_refusal(error)
             await aclose_forcefully(stream)
             return
         except BaseException:
@@ -101,6 +96,15 @@ class Acceptor:
     def make_room(self) -> None:
         """The system has nothing left for another connection: unfinished ones make room."""
         self._half_open.make_room()
+
+    def _note_refusal(self, error: Exception) -> None:
+        self._stats.refused[type(error).__name__] += 1
+        if isinstance(error, NotAdmitted):
+            _log.info("turned away: %s", error)
+        elif isinstance(error, AcceptError | ProtocolError):
+            _log.debug("turned away: %s", error)
+        else:
+            _log.error("a connection could not be taken", exc_info=error)
 
     async def _establish(self, stream: TcpStream) -> RecordConn:
         """Prove both keys and apply all limits."""

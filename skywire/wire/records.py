@@ -132,44 +132,6 @@ class Sealer:
         return first
 
 
-class Opener(Protocol):
-    """The receiving half of one direction, for messages that arrive one by one."""
-
-    def open(self, sealed: Buffer) -> bytes:
-        """The plaintext of one sealed message.
-
-        Raises:
-            ProtocolError: too short, or its counter may not come (again).
-            AuthenticationError: altered, or sealed with another key.
-        """
-        ...
-
-
-@final
-class StrictOpener:
-    """Opens messages whose counters must grow, as those of a stream do; gaps are allowed.
-
-    As upstream, the counter moves before the message is authenticated, so a forged one can only end the stream sooner.
-
-    Args:
-        key: 32 bytes, of this direction alone.
-    """
-
-    __slots__ = ("_decrypt", "_highest")
-
-    def __init__(self, key: bytes) -> None:
-        self._decrypt = ChaCha20Poly1305(key).decrypt
-        self._highest = 0
-
-    def open(self, sealed: Buffer) -> bytes:
-        """See :meth:`Opener.open`."""
-        counter = _counter_of(sealed)
-        if counter <= self._highest:
-            raise ProtocolError(_OUT_OF_ORDER)
-        self._highest = counter
-        return _decrypt(self._decrypt, counter, sealed)
-
-
 @final
 class WindowOpener:
     """Opens messages in any order, each once, as the objects of a session need: their streams run side by side.
@@ -189,7 +151,12 @@ class WindowOpener:
         self._seen = 1  # bit i: counter `highest - i` has been seen; 0 itself is never sent
 
     def open(self, sealed: Buffer) -> bytes:
-        """See :meth:`Opener.open`."""
+        """The plaintext of one sealed message.
+
+        Raises:
+            ProtocolError: too short, repeated, or too late to tell.
+            AuthenticationError: altered, or sealed with another key.
+        """
         counter = _counter_of(sealed)
         behind = self._highest - counter
         if behind >= WINDOW_BITS or (behind >= 0 and self._seen >> behind & 1):

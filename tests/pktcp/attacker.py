@@ -209,6 +209,12 @@ def record(key: bytes, counter: int, plaintext: bytes) -> bytes:
     return frame(struct.pack(">Q", counter) + sealed)
 
 
+def opened(key: bytes, body: bytes) -> bytes:
+    """What is in a record, without its length, that was sealed with ``key``."""
+    (counter,) = struct.unpack_from(">Q", body)
+    return ChaCha20Poly1305(key).decrypt(AEAD_NONCE.pack(counter), body[8:], None)
+
+
 def reset_now(connection: socket.socket) -> None:
     """Make the other end of a plain socket see a reset."""
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOT)
