@@ -11,13 +11,11 @@ from typing import Final
 
 from anyio import BrokenResourceError, EndOfStream
 from anyio.abc import ByteStream
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey, MLKEM768PublicKey
 
 from skywire.keys import PubKey, SecKey
 from skywire.net.errors import HandshakeAborted
+from skywire.net.postquantum import Offer, answer_offer, final_keys
 from skywire.wire.noise import Handshake, Pattern, Role, TransportKeys
-from skywire.wire.pqhybrid import CIPHERTEXT_SIZE, ENCAPSULATION_KEY_SIZE, mix_shared_secret
 from skywire.wire.records import MAX_RECORD_BODY, PREFIX_SIZE, frame, split_frame
 
 _READ_SIZE: Final = PREFIX_SIZE + MAX_RECORD_BODY
@@ -78,12 +76,11 @@ async def initiate(stream: ByteStream, identity: SecKey, peer: PubKey) -> Secure
     """
     frames = _Frames(stream)
     handshake = Handshake(Pattern.XK, Role.INITIATOR, static=identity, ephemeral=SecKey.generate, remote_static=peer)
-    offer = _new_offer()
-    await frames.write(handshake.write_message(offer.public_key().public_bytes_raw() if offer else b""))
-    answer = handshake.read_message(await frames.read())
-    secret = offer.decapsulate(answer) if offer and len(answer) == CIPHERTEXT_SIZE else None
+    offer = Offer()
+    await frames.write(handshake.write_message(offer.payload))
+    secret = offer.secret(handshake.read_message(await frames.read()))
     await frames.write(handshake.write_message())
-    return Secured(_final_keys(handshake, secret), peer, frames.received, secret is not None)
+    return Secured(final_keys(handshake, secret), peer, frames.received, secret is not None)
 
 
 async def respond(stream: ByteStream, identity: SecKey) -> Secured:
@@ -98,31 +95,9 @@ async def respond(stream: ByteStream, identity: SecKey) -> Secured:
     """
     frames = _Frames(stream)
     handshake = Handshake(Pattern.XK, Role.RESPONDER, static=identity, ephemeral=SecKey.generate)
-    secret, answer = _answer(handshake.read_message(await frames.read()))
+    secret, answer = answer_offer(handshake.read_message(await frames.read()))
     await frames.write(handshake.write_message(answer))
     handshake.read_message(await frames.read())
     peer = handshake.remote_static
     assert peer is not None, "message 3 of XK delivers it"
-    return Secured(_final_keys(handshake, secret), peer, frames.received, secret is not None)
-
-
-def _new_offer() -> MLKEM768PrivateKey | None:
-    try:
-        return MLKEM768PrivateKey.generate()
-    except UnsupportedAlgorithm:  # an OpenSSL below 3.5
-        return None
-
-
-def _answer(offer: bytes) -> tuple[bytes | None, bytes]:
-    """The shared secret and the ciphertext that carries it; a payload that is no offer gets none, as upstream."""
-    if len(offer) != ENCAPSULATION_KEY_SIZE:
-        return None, b""
-    try:
-        return MLKEM768PublicKey.from_public_bytes(offer).encapsulate()
-    except (ValueError, UnsupportedAlgorithm):
-        return None, b""
-
-
-def _final_keys(handshake: Handshake, secret: bytes | None) -> TransportKeys:
-    keys = handshake.transport_keys()
-    return keys if secret is None else mix_shared_secret(keys, secret)
+    return Secured(final_keys(handshake, secret), peer, frames.received, secret is not None)

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import sys
 
-from skywire.net.tcp.contract import Handler, SocketAddress, TcpListener, TcpStream
+from skywire.net.tcp.contract import Handler, Sink, SocketAddress, TcpListener, TcpStream
 
-__all__ = ["Handler", "SocketAddress", "TcpListener", "TcpStream", "connect", "listen"]
+__all__ = ["Handler", "Sink", "SocketAddress", "TcpListener", "TcpStream", "connect", "listen"]
 
 
 async def connect(host: str, port: int) -> TcpStream:

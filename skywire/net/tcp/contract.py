@@ -8,8 +8,8 @@ import ipaddress
 import logging
 import socket
 from abc import abstractmethod
-from collections.abc import Callable, Coroutine
-from typing import Final, TypeAlias
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Final, Protocol, TypeAlias
 
 from anyio.abc import AsyncResource, ByteStream, TaskGroup
 
@@ -24,10 +24,25 @@ SocketAddress: TypeAlias = tuple[str, int]
 """Host, without brackets, and port."""
 
 
+class Sink(Protocol):
+    """What a connection is handed to that nobody waits for: see :meth:`TcpStream.deliver`."""
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes came, at least one."""
+        ...
+
+    def writable(self) -> None:
+        """The system has taken all that was written."""
+        ...
+
+
 class TcpStream(ByteStream):
     """A TCP connection. Errors are those of anyio's streams.
 
     A send that the system takes at once does not let other tasks run; every so often it does all the same.
+
+    It is used in one of two ways: ``receive`` and ``send``, or ``deliver`` and ``write``, which go without a task for
+    each direction; from the first to the second way there is one step and none back.
     """
 
     @property
@@ -39,6 +54,30 @@ class TcpStream(ByteStream):
     @abstractmethod
     def remote(self) -> SocketAddress:
         """The other end."""
+
+    @abstractmethod
+    async def deliver(self, sink: Sink) -> None:
+        """Call ``sink`` with all that comes, until the peer ends it; what the sink raises ends it, too.
+
+        Raises:
+            BrokenResourceError: the connection failed.
+            ClosedResourceError: we closed or aborted it.
+        """
+
+    @abstractmethod
+    def write(self, parts: Sequence[bytes | memoryview]) -> bool:
+        """Hand bytes to the system without waiting, while :meth:`deliver` runs; nothing happens when it is over.
+
+        Args:
+            parts: what to send, in order; not copied, so it must not change.
+
+        Returns:
+            Whether the system has taken all of it. If not, write no more until ``writable`` is called.
+        """
+
+    @abstractmethod
+    def abort(self) -> None:
+        """Close both directions at once, without waiting; what the system has not taken yet is lost. Idempotent."""
 
 
 Handler: TypeAlias = Callable[[TcpStream], Coroutine[object, object, None]]

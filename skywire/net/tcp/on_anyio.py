@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
+from typing import Final
 
 import anyio
-from anyio import BrokenResourceError, TypedAttributeLookupError, create_task_group
+from anyio import (
+    BrokenResourceError,
+    CancelScope,
+    ClosedResourceError,
+    EndOfStream,
+    Event,
+    TypedAttributeLookupError,
+    aclose_forcefully,
+    create_task_group,
+)
 from anyio.abc import SocketAttribute, SocketListener, SocketStream, TaskGroup
 
 from skywire.net.tcp.contract import (
     ACCEPT_PAUSE,
     SHORTAGES,
     Handler,
+    Sink,
     SocketAddress,
     TcpListener,
     TcpStream,
@@ -33,9 +44,18 @@ async def listen(host: str, port: int) -> TcpListener:
     return _Listener([one for one in listener.listeners if isinstance(one, SocketListener)])
 
 
+READ_SIZE: Final = 262144
+"""Bytes to ask for at a time while a stream is delivered."""
+
+
 class _Stream(TcpStream):
     def __init__(self, stream: SocketStream) -> None:
         self._stream = stream
+        self._delivery: CancelScope | None = None
+        self._delivery_error: Exception | None = None
+        self._aborted = False
+        self._unwritten: list[bytes | memoryview] = []
+        self._written_to = Event()
         keep_alive(stream.extra(SocketAttribute.raw_socket))
 
     @property
@@ -62,7 +82,57 @@ class _Stream(TcpStream):
             raise BrokenResourceError from error
 
     async def aclose(self) -> None:
+        self.abort()
         await self._stream.aclose()
+
+    def abort(self) -> None:
+        self._aborted = True
+        if self._delivery is not None:
+            self._delivery.cancel()
+
+    async def deliver(self, sink: Sink) -> None:
+        try:
+            async with create_task_group() as task_group:
+                self._delivery = task_group.cancel_scope
+                if self._aborted:
+                    task_group.cancel_scope.cancel()
+                task_group.start_soon(self._write_on, sink, task_group.cancel_scope)
+                await self._read_on(sink)
+                task_group.cancel_scope.cancel()
+        finally:
+            if self._aborted:
+                await aclose_forcefully(self._stream)
+        if self._aborted:
+            raise ClosedResourceError
+        if self._delivery_error is not None:
+            raise self._delivery_error
+
+    def write(self, parts: Sequence[bytes | memoryview]) -> bool:
+        self._unwritten += parts
+        self._written_to.set()
+        return False
+
+    async def _read_on(self, sink: Sink) -> None:
+        try:
+            while True:
+                sink.data_received(await self._stream.receive(READ_SIZE))
+        except EndOfStream:
+            pass
+        except Exception as error:
+            self._delivery_error = error
+
+    async def _write_on(self, sink: Sink, delivery: CancelScope) -> None:
+        try:
+            while True:
+                await self._written_to.wait()
+                self._written_to = Event()
+                parts, self._unwritten = self._unwritten, []
+                await self._stream.send(b"".join(parts))
+                if not self._unwritten:
+                    sink.writable()
+        except Exception as error:
+            self._delivery_error = error
+            delivery.cancel()
 
 
 class _Listener(TcpListener):

@@ -8,7 +8,7 @@ import errno
 import ipaddress
 import socket
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, cast, final
 
 import aiohappyeyeballs
@@ -27,6 +27,7 @@ from skywire.net.tcp.contract import (
     ACCEPT_PAUSE,
     SHORTAGES,
     Handler,
+    Sink,
     SocketAddress,
     TcpListener,
     TcpStream,
@@ -44,6 +45,8 @@ BACKLOG: Final = 4096
 """Connections that the system may complete before they are taken."""
 _ACCEPTS_IN_A_ROW: Final = 16
 """Connections to take before other tasks get their turn."""
+_JOINED: Final = 16384
+"""Bytes up to which one copy is cheaper than telling the system of many parts."""
 _SENDS_IN_A_ROW: Final = 32
 """Sends that do not wait after which other tasks get their turn all the same."""
 
@@ -180,6 +183,8 @@ class _Stream(asyncio.Protocol, TcpStream):
         self._reader: asyncio.Future[None] | None = None
         self._writer: asyncio.Future[None] | None = None
         self._sends_in_a_row = 0
+        self._sink: Sink | None = None
+        self._sink_error: Exception | None = None
 
     @property
     def local(self) -> SocketAddress:
@@ -245,14 +250,53 @@ class _Stream(asyncio.Protocol, TcpStream):
                 self._transport.write_eof()
 
     async def aclose(self) -> None:
+        # Nothing is lost by it: a send waits until the system has taken everything.
+        self.abort()
+        await checkpoint()
+
+    def abort(self) -> None:
         if not self._closed:
             self._closed = True
             self._received.clear()
-            # Nothing is lost by it: a send waits until the system has taken everything.
             self._transport.abort()
             _wake(self._reader)
             _wake(self._writer)
-        await checkpoint()
+
+    async def deliver(self, sink: Sink) -> None:
+        self._sink = sink
+        try:
+            while self._received:
+                sink.data_received(self._received.popleft())
+            self._received_size = 0
+            if self._reading_paused and not self._lost:
+                self._reading_paused = False
+                self._transport.resume_reading()
+            while not (self._closed or self._ended or self._lost):
+                self._reader = self._loop.create_future()
+                try:
+                    await self._reader
+                finally:
+                    self._reader = None
+        finally:
+            self._sink = None
+        if self._sink_error is not None:
+            raise self._sink_error
+        if self._closed:
+            raise ClosedResourceError
+        if not self._ended:
+            raise BrokenResourceError from self._error
+
+    def write(self, parts: Sequence[bytes | memoryview]) -> bool:
+        transport = self._transport
+        if self._closed or self._lost or transport.is_closing():
+            return False
+        if len(parts) == 1:
+            transport.write(parts[0])
+        elif sum(map(len, parts)) <= _JOINED:
+            transport.write(b"".join(parts))
+        else:
+            transport.writelines(parts)
+        return not self._writing_paused
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
@@ -261,6 +305,13 @@ class _Stream(asyncio.Protocol, TcpStream):
 
     def data_received(self, data: bytes) -> None:
         if self._closed:
+            return
+        if self._sink is not None:
+            try:
+                self._sink.data_received(bytes(data))
+            except Exception as error:
+                self._sink_error = error
+                self.abort()
             return
         self._received.append(bytes(data))
         self._received_size += len(data)
@@ -286,6 +337,12 @@ class _Stream(asyncio.Protocol, TcpStream):
     def resume_writing(self) -> None:
         self._writing_paused = False
         _wake(self._writer)
+        if self._sink is not None:
+            try:
+                self._sink.writable()
+            except Exception as error:
+                self._sink_error = error
+                self.abort()
 
     def _check_writable(self) -> None:
         if self._closed:

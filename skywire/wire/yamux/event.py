@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TypeAlias, final
 
-from skywire.errors import ProtocolError
+from skywire.errors import ProtocolError, SkywireError
 
 
 @final
@@ -123,10 +123,11 @@ class SessionFailed:
     """The session broke; all streams are over. The last event.
 
     Args:
-        error: why; :class:`PeerGoneAway` and :class:`PeerSilent` are told apart, all else is a broken rule.
+        error: why; of ProtocolErrors :class:`PeerGoneAway` and :class:`PeerSilent` are told apart, the others are broken
+            rules. What :meth:`Session.fail` was given is no ProtocolError.
     """
 
-    error: ProtocolError
+    error: SkywireError
 
 
 Event: TypeAlias = (

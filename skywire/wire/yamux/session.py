@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import final
 
-from skywire.errors import LocalProtocolError, ProtocolError
+from skywire.errors import LocalProtocolError, ProtocolError, SkywireError
 from skywire.wire.yamux.config import DEFAULT_CONFIG, Config
 from skywire.wire.yamux.event import (
     DataReceived,
@@ -269,6 +269,13 @@ class Session:
         if self._reader.partial:
             return [SessionFailed(ProtocolError("the connection ended inside a frame"))]
         return [SessionEnded()]
+
+    def fail(self, error: SkywireError) -> list[Event]:
+        """The connection failed, or we give the session up."""
+        if self._over:
+            return []
+        self._end()
+        return [SessionFailed(error)]
 
     def _read(self, data: bytes, now: float, events: list[Event]) -> None:
         table = self._table

@@ -1,0 +1,241 @@
+"""A client's session with one server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, final
+
+from anyio import Event, aclose_forcefully, fail_after, move_on_after, sleep
+
+from skywire.dmsg.errors import SessionOver
+from skywire.dmsg.limits import Limits
+from skywire.dmsg.mux import Mux, clock
+from skywire.dmsg.mux_stream import MuxStream
+from skywire.dmsg.objects import ObjectSeal
+from skywire.errors import SkywireError
+from skywire.keys import PubKey, SecKey
+from skywire.net.address import HostPort
+from skywire.net.handshake import Secured, initiate
+from skywire.net.tcp import TcpStream, connect
+from skywire.wire import yamux
+
+MIN_QUIET: Final = 0.05
+"""Seconds of silence behind message 3 of the handshake. Servers of before 2026 end a session whose first frame they
+read together with message 3; a server that answers the post-quantum extension is newer."""
+
+
+@final
+class ClientSession:
+    """See :func:`open_session`, which makes it; it works while :meth:`run` does.
+
+    Args:
+        stream: the connection behind the handshake.
+        secured: what the handshake gave.
+        quiet_until: when the first byte may be sent, by the clock of sessions.
+        take: is given each stream that a peer opens.
+        limits: times and counts.
+    """
+
+    def __init__(
+        self,
+        stream: TcpStream,
+        secured: Secured,
+        *,
+        quiet_until: float,
+        take: Callable[[ClientSession, MuxStream], None],
+        limits: Limits,
+    ) -> None:
+        self.server: Final = secured.peer
+        self.post_quantum: Final = secured.post_quantum
+        self.opened: Final = clock()
+        self.seal: Final = ObjectSeal(secured.keys)
+        """Of the objects on its streams."""
+        self.mux: Final = Mux(stream, yamux.Role.CLIENT, self, config=limits.mux, write_seconds=limits.write_seconds)
+        self.used: float = self.opened
+        """When a stream was last open, by the clock of sessions."""
+        self.over: SkywireError | None = None
+        """Why it ended, once it has."""
+        self.round_trip: float | None = None
+        """Seconds that the server took to answer the last ping, or None before the first."""
+        self._received = secured.received
+        self._quiet_until = quiet_until
+        self._take = take
+        self._limits = limits
+        self._streams: dict[int, MuxStream] = {}
+        self._room = Event()
+        self._pings: dict[int, Event] = {}
+
+    @property
+    def usable(self) -> bool:
+        """Whether streams can be opened on it."""
+        return self.over is None and not self.mux.session.leaving
+
+    @property
+    def stream_count(self) -> int:
+        """Streams that are open."""
+        return len(self._streams)
+
+    async def run(self) -> None:
+        """Work until the session ends; :attr:`over` then says why."""
+        await self.mux.run(self._received)
+
+    async def open_stream(self, closed: Callable[[], None] | None = None) -> MuxStream:
+        """Open a stream; the caller closes it.
+
+        Args:
+            closed: called when it has been closed.
+
+        Raises:
+            SessionOver: the session is over or about to be.
+        """
+        await self._keep_quiet()
+        session = self.mux.session
+        while self.usable and not session.open_slots:
+            self._room = Event()
+            await self._room.wait()
+        self._require_usable()
+        stream_id = session.open(clock())
+        self.mux.flush()
+        return self._new_stream(stream_id, closed)
+
+    async def ping(self) -> float:
+        """Ask the server for an answer; the seconds that it took.
+
+        Raises:
+            SessionOver: it did not come, or the session is over.
+        """
+        await self._keep_quiet()
+        self._require_usable()
+        ping_id = self.mux.session.ping(clock())
+        answered = self._pings[ping_id] = Event()
+        self.mux.flush()
+        try:
+            await answered.wait()
+        finally:
+            del self._pings[ping_id]
+        if self.over is not None or self.round_trip is None:
+            raise SessionOver(f"server {self.server} did not answer a ping")
+        return self.round_trip
+
+    async def aclose(self) -> None:
+        """End the session. Streams that were closed a moment ago get a moment to be confirmed."""
+        for stream in list(self._streams.values()):
+            await stream.aclose()
+        with move_on_after(self._limits.linger_seconds, shield=True):
+            while self.over is None and self.mux.session.stream_count:
+                self._room = Event()
+                await self._room.wait()
+        self.mux.abort()
+
+    def event_received(self, event: yamux.Event) -> None:
+        """See :class:`skywire.dmsg.mux.EventSink`."""
+        match event:
+            case yamux.DataReceived(stream_id, data):
+                stream = self._streams.get(stream_id)
+                if stream is None:  # we closed it
+                    self.mux.session.consumed(stream_id, len(data))
+                else:
+                    stream.data_received(data)
+            case yamux.WindowOpened(stream_id):
+                if stream := self._streams.get(stream_id):
+                    stream.writable()
+            case yamux.StreamFinished(stream_id):
+                if stream := self._streams.get(stream_id):
+                    stream.end()
+                self._room.set()
+            case yamux.StreamReset(stream_id, cause):
+                if stream := self._streams.get(stream_id):
+                    stream.end(SessionOver(cause.value))
+                self._room.set()
+            case yamux.StreamAccepted():
+                self._room.set()
+            case yamux.StreamOffered(stream_id):
+                self.mux.session.accept(stream_id)
+                self._take(self, self._new_stream(stream_id))
+            case yamux.PingAnswered(ping_id, round_trip):
+                self.round_trip = round_trip
+                if ping_id in self._pings:
+                    self._pings[ping_id].set()
+            case yamux.PingTimedOut(ping_id):
+                self.round_trip = None
+                if ping_id in self._pings:
+                    self._pings[ping_id].set()
+            case yamux.GoAwayReceived():
+                self._room.set()
+            case yamux.SessionEnded():
+                self._end(SessionOver("the server closed the session"))
+            case yamux.SessionFailed(error):
+                self._end(error)
+
+    def output_taken(self) -> None:
+        """See :class:`skywire.dmsg.mux.EventSink`."""
+        for stream in list(self._streams.values()):
+            stream.writable()
+
+    def _new_stream(self, stream_id: int, closed: Callable[[], None] | None = None) -> MuxStream:
+        def forget() -> None:
+            del self._streams[stream_id]
+            self.used = clock()
+            if closed is not None:
+                closed()
+
+        stream = self._streams[stream_id] = MuxStream(self.mux, stream_id, forget)
+        return stream
+
+    def _end(self, error: SkywireError) -> None:
+        self.over = error
+        for stream in self._streams.values():
+            stream.end(error)
+        self._room.set()
+        for answered in self._pings.values():
+            answered.set()
+
+    def _require_usable(self) -> None:
+        if not self.usable:
+            raise SessionOver(
+                f"the session with server {self.server} is over: {self.over or 'it takes no more streams'}"
+            )
+
+    async def _keep_quiet(self) -> None:
+        wait = self._quiet_until - clock()
+        if wait > 0:
+            await sleep(wait)
+
+
+async def open_session(
+    server: PubKey,
+    where: HostPort,
+    identity: SecKey,
+    *,
+    take: Callable[[ClientSession, MuxStream], None],
+    limits: Limits,
+    quiet_factor: int = 0,
+) -> ClientSession:
+    """Connect to a server and prove both keys.
+
+    Args:
+        server: its key.
+        where: its address.
+        identity: our key.
+        take: is given each stream that a peer opens.
+        limits: times and counts.
+        quiet_factor: how often the usual silence behind the handshake is kept; 0: as little as this server needs.
+
+    Raises:
+        OSError: nobody answers there (a TimeoutError when not in time).
+        HandshakeAborted: the server left.
+        ProtocolError: it breaks the rules, or is not the one with that key.
+    """
+    with fail_after(limits.connect_seconds):
+        stream = await connect(where.host, where.port)
+    try:
+        started = clock()
+        with fail_after(limits.session_handshake_seconds):
+            secured = await initiate(stream, identity, server)
+        now = clock()
+        # Two round trips of the handshake took less than this.
+        quiet = max(MIN_QUIET, 2 * (now - started)) * (quiet_factor or not secured.post_quantum)
+        return ClientSession(stream, secured, quiet_until=now + quiet, take=take, limits=limits)
+    except BaseException:
+        await aclose_forcefully(stream)
+        raise
