@@ -23,6 +23,10 @@ class EventSink(Protocol):
         """Something happened on the session; SessionEnded or SessionFailed is the last."""
         ...
 
+    def caught_up(self) -> None:
+        """All events of one read have been told; this session's output is flushed next."""
+        ...
+
     def output_taken(self) -> None:
         """All output has been taken by the system: whoever waited for that may go on."""
         ...
@@ -87,9 +91,9 @@ class Mux:
             self._tell(self.session.fail(error))
             self._stream.abort()
 
-    def abort(self) -> None:
-        """End the session now; :meth:`run` tells the last event and returns."""
-        self._stream.abort()
+    def end(self, error: SkywireError) -> None:
+        """End the session now, for a reason of ours; :meth:`run` returns."""
+        self._tell(self.session.fail(error))
 
     def check_time(self, now: float) -> None:
         """Do what is due; to be called every second or so."""
@@ -110,11 +114,13 @@ class Mux:
         self.flush()
         if self._stuck_since is None:
             self._sink.output_taken()
+            self._sink.caught_up()
             self.flush()
 
     def _tell(self, events: Iterable[Event]) -> None:
         for event in events:
             self._sink.event_received(event)
+        self._sink.caught_up()
         self.flush()
         if self.session.over:
             self._stream.abort()

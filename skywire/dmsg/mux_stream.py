@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from typing import Final, final
 
@@ -10,6 +9,7 @@ from anyio import BrokenResourceError, BusyResourceError, ClosedResourceError, E
 from anyio.abc import ByteStream
 from anyio.lowlevel import checkpoint
 
+from skywire.dmsg.backlog import Backlog
 from skywire.dmsg.limits import SESSION_OUTPUT
 from skywire.dmsg.mux import Mux, clock
 from skywire.net.errors import HalfCloseUnsupported
@@ -32,7 +32,7 @@ class MuxStream(ByteStream):
         self.stream_id: Final = stream_id
         self._mux = mux
         self._forget = forget
-        self._received: deque[bytes] = deque()
+        self._received = Backlog()
         self._ended = False
         self._error: Exception | None = None
         self._closed = False
@@ -45,7 +45,7 @@ class MuxStream(ByteStream):
         if self._reader is not None:
             raise BusyResourceError("receiving from")
         received = self._received
-        while self._closed or not received:
+        while self._closed or not received.size:
             if self._closed:
                 raise ClosedResourceError
             if self._error is not None:
@@ -60,11 +60,11 @@ class MuxStream(ByteStream):
                 self._reader = None
         data = received.popleft()
         if len(data) > max_bytes:
-            received.appendleft(data[max_bytes:])
+            received.appendleft(memoryview(data)[max_bytes:])
             data = data[:max_bytes]
         self._mux.session.consumed(self.stream_id, len(data))
         self._mux.flush()
-        return data
+        return bytes(data)
 
     async def send(self, item: bytes) -> None:
         """Send all of ``item``; returns when the session has taken it."""
@@ -105,7 +105,7 @@ class MuxStream(ByteStream):
         """End both directions. Idempotent."""
         if not self._closed:
             session = self._mux.session
-            session.consumed(self.stream_id, sum(map(len, self._received)))
+            session.consumed(self.stream_id, self._received.size)
             session.finish(self.stream_id, clock())
             self._close()
         await checkpoint()

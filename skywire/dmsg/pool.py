@@ -9,6 +9,7 @@ from typing import Final, final
 from anyio import Event, create_task_group, sleep
 from anyio.abc import TaskGroup
 
+from skywire.dmsg.errors import SessionOver
 from skywire.dmsg.limits import Limits
 from skywire.dmsg.mux import clock
 from skywire.dmsg.mux_stream import MuxStream
@@ -83,8 +84,7 @@ class SessionPool:
             for session in list(self._sessions.values()):
                 session.mux.check_time(now)
                 if not (keep_idle() or session.stream_count) and now - session.used > self._limits.idle_seconds:
-                    _log.debug("the session with server %s is not used any more", session.server)
-                    session.mux.abort()
+                    session.mux.end(SessionOver("it was not used any more"))
 
     async def aclose(self) -> None:
         """End all sessions."""

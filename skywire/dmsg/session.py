@@ -125,7 +125,7 @@ class ClientSession:
             while self.over is None and self.mux.session.stream_count:
                 self._room = Event()
                 await self._room.wait()
-        self.mux.abort()
+        self.mux.end(SessionOver("we closed the session"))
 
     def event_received(self, event: yamux.Event) -> None:
         """See :class:`skywire.dmsg.mux.EventSink`."""
@@ -166,6 +166,9 @@ class ClientSession:
                 self._end(SessionOver("the server closed the session"))
             case yamux.SessionFailed(error):
                 self._end(error)
+
+    def caught_up(self) -> None:
+        """See :class:`skywire.dmsg.mux.EventSink`."""
 
     def output_taken(self) -> None:
         """See :class:`skywire.dmsg.mux.EventSink`."""

@@ -20,12 +20,12 @@ from skywire.net.errors import (
     NotAdmitted,
     TooManyConnections,
 )
+from skywire.net.half_open import HalfOpen
 from skywire.net.handshake import Secured, respond
 from skywire.net.network import Dispatcher
 from skywire.net.record_conn import RecordConn
 from skywire.net.serving import serve_conn
 from skywire.net.tcp import TcpStream
-from skywire.pktcp.half_open import HalfOpen
 from skywire.pktcp.limits import Limits
 
 _log: Final = logging.getLogger("skywire.pktcp")

@@ -13,7 +13,7 @@ class Limits:
         connect_seconds: for a TCP connection to be made.
         handshake_seconds: for a whole handshake, however slowly its bytes drip.
         half_open: handshakes under way at a time; who makes room at the limit is said in
-            :class:`skywire.pktcp.half_open.HalfOpen`.
+            :class:`skywire.net.half_open.HalfOpen`.
         connections: established connections in all.
         connections_per_peer: established connections that one key may hold.
 

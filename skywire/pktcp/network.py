@@ -23,11 +23,12 @@ from skywire.errors import ProtocolError
 from skywire.keys import PubKey, SecKey
 from skywire.net.address import TCP, Address, HostPort
 from skywire.net.conn import Owner
-from skywire.net.errors import DialTimeout, HandshakeAborted, ListenError, PeerRefused, Unreachable
+from skywire.net.errors import DialTimeout, HandshakeAborted, PeerRefused, Unreachable
 from skywire.net.handshake import initiate
+from skywire.net.listening import listen_on
 from skywire.net.network import DialOptions, Dispatcher
 from skywire.net.record_conn import RecordConn
-from skywire.net.tcp import TcpListener, TcpStream, connect, listen
+from skywire.net.tcp import TcpStream, connect
 from skywire.pktcp.acceptor import Acceptor, AcceptStats
 from skywire.pktcp.limits import Limits
 
@@ -117,7 +118,7 @@ class PkTcpNetwork:
             stats=self._stats,
         )
         async with AsyncExitStack() as stack:
-            listeners = [await stack.enter_async_context(await _listen(where)) for where in self._listen]
+            listeners = [await stack.enter_async_context(await listen_on(where)) for where in self._listen]
             self._addresses = tuple(
                 Address(TCP, self.public, port, host) for one in listeners for host, port in one.addresses
             )
@@ -134,13 +135,6 @@ class PkTcpNetwork:
     async def _connect(self, host: str, port: int) -> TcpStream:
         with fail_after(self._limits.connect_seconds):
             return await connect(host, port)
-
-
-async def _listen(where: HostPort) -> TcpListener:
-    try:
-        return await listen(where.host, where.port)
-    except OSError as error:
-        raise ListenError(f"cannot listen on {where}: {error.strerror or error}") from error
 
 
 def _reason(error: OSError) -> str:

@@ -320,20 +320,33 @@ class StreamResponse:
 
         Raises:
             GobError: as :meth:`decode`.
-            DmsgError: RESPONSE_HASH, RESPONSE_SIGNATURE, or why the request was not accepted: the peer's code, REJECTED
-                when it is none of upstream's.
+            DmsgError: RESPONSE_HASH, RESPONSE_SIGNATURE, or as :meth:`require_accepted`.
 
         Source: protocol-dmsg.md section 4.4.
         """
+        response = cls.verify(signed, request_hash, signer)
+        response.require_accepted()
+        return response
+
+    @classmethod
+    def verify(cls, signed: SignedObject, request_hash: bytes, signer: PubKey) -> Self:
+        """As :meth:`open`, but a response that says no is as good as one that says yes: whoever passes it on does so."""
         body = signed.body
         response = cls.decode(body)
         if response.request_hash != request_hash:
             raise DmsgError(ErrorCode.RESPONSE_HASH)
         if not signer.verify(signed.signature, body):
             raise DmsgError(ErrorCode.RESPONSE_SIGNATURE)
-        if not response.accepted:
-            raise DmsgError(_KNOWN_CODES.get(response.error_code, ErrorCode.REJECTED))
         return response
+
+    def require_accepted(self) -> None:
+        """What an initiator verifies besides.
+
+        Raises:
+            DmsgError: why the request was not accepted: the peer's code, REJECTED when it is none of upstream's.
+        """
+        if not self.accepted:
+            raise DmsgError(_KNOWN_CODES.get(self.error_code, ErrorCode.REJECTED))
 
 
 _KNOWN_CODES: Final[dict[int, ErrorCode]] = {code.value: code for code in ErrorCode}

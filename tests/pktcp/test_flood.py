@@ -17,7 +17,7 @@ from anyio.lowlevel import checkpoint
 
 from skywire import PkTcpNetwork
 from skywire.pktcp import Limits
-from skywire.pktcp.half_open import HalfOpen
+from skywire.net.half_open import HalfOpen
 from skywire.wire.records import frame
 from tests.pktcp.attacker import HONEST, ME, PATIENCE, ROGUE, Attack, flood, initiator, record, target, until
 
