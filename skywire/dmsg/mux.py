@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Final, Protocol, final
 
-from anyio import BrokenResourceError, ClosedResourceError
+from anyio import BrokenResourceError, CancelScope, ClosedResourceError, aclose_forcefully
 
 from skywire.errors import NetworkError, SkywireError
 from skywire.net.tcp import TcpStream
@@ -89,7 +89,8 @@ class Mux:
             pass
         finally:
             self._tell(self.session.fail(error))
-            self._stream.abort()
+            with CancelScope(shield=True):
+                await aclose_forcefully(self._stream)
 
     def end(self, error: SkywireError) -> None:
         """End the session now, for a reason of ours; :meth:`run` returns."""

@@ -118,9 +118,11 @@ class ClientSession:
         return self.round_trip
 
     async def aclose(self) -> None:
-        """End the session. Streams that were closed a moment ago get a moment to be confirmed."""
-        for stream in list(self._streams.values()):
-            await stream.aclose()
+        """End the session and its streams, and give the server a moment to confirm the ends of all."""
+        for stream_id, stream in self._streams.items():
+            self.mux.session.finish(stream_id, clock())
+            stream.end(SessionOver("we closed the session"))
+        self.mux.flush()
         with move_on_after(self._limits.linger_seconds, shield=True):
             while self.over is None and self.mux.session.stream_count:
                 self._room = Event()

@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Container
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from anyio import CancelScope, create_task_group
+from anyio import CancelScope, Event, create_task_group
+from anyio.abc import TaskGroup, TaskStatus
 
-from skywire import Address, Conn, Dispatcher, HostPort, MemoryHub, MemoryNetwork, Network, Owner, PkTcpNetwork, SecKey
+from skywire import (
+    Address,
+    Conn,
+    Dispatcher,
+    HostPort,
+    MemoryHub,
+    MemoryNetwork,
+    Network,
+    Owner,
+    PkTcpNetwork,
+    SecKey,
+    embedded,
+)
 from skywire.keys import PubKey
 
 SERVER, CLIENT, STRANGER = (SecKey(bytes([n]) * 32) for n in (11, 12, 13))
@@ -54,10 +67,29 @@ class Served:
     table: PortTable
     dialler: Callable[[SecKey], Network]
     scope: CancelScope
+    stop: Callable[[], Awaitable[None]]
+    """Ends serving, and returns when it has ended."""
 
     async def dial(self, port: int = 0, identity: SecKey = CLIENT) -> Conn:
         """A connection to the port of that index."""
         return await self.dialler(identity).dial(self.addresses[port], owner=ME)
+
+
+async def _start(task_group: TaskGroup, network: Network, table: PortTable) -> Callable[[], Awaitable[None]]:
+    """Serve, until what this gives is called."""
+    scope, ended = CancelScope(), Event()
+
+    async def serve(*, task_status: TaskStatus[None]) -> None:
+        with scope:
+            await network.serve(table, task_status=task_status)
+        ended.set()
+
+    async def stop() -> None:
+        scope.cancel()
+        await ended.wait()
+
+    await task_group.start(serve)
+    return stop
 
 
 class Meeting(Protocol):
@@ -76,8 +108,8 @@ async def memory(*ports: Port) -> AsyncIterator[Served]:
     addresses = [Address("memory", SERVER.public, number) for number in range(80, 80 + len(ports))]
     table = PortTable({address.port: port for address, port in zip(addresses, ports, strict=True)})
     async with create_task_group() as task_group:
-        await task_group.start(network.serve, table)
-        yield Served(addresses, table, lambda identity: MemoryNetwork(identity, hub), task_group.cancel_scope)
+        stop = await _start(task_group, network, table)
+        yield Served(addresses, table, lambda identity: MemoryNetwork(identity, hub), task_group.cancel_scope, stop)
         task_group.cancel_scope.cancel()
 
 
@@ -87,11 +119,28 @@ async def pktcp(*ports: Port) -> AsyncIterator[Served]:
     network = PkTcpNetwork(SERVER, listen=[HostPort("127.0.0.1", 0)] * len(ports))
     table = PortTable()
     async with create_task_group() as task_group:
-        await task_group.start(network.serve, table)
+        stop = await _start(task_group, network, table)
         addresses = list(network.addresses)
         table.ports.update({address.port: port for address, port in zip(addresses, ports, strict=True)})
-        yield Served(addresses, table, PkTcpNetwork, task_group.cancel_scope)
+        yield Served(addresses, table, PkTcpNetwork, task_group.cancel_scope, stop)
         task_group.cancel_scope.cancel()
 
 
-MEETINGS: dict[str, Meeting] = {"memory": memory, "pktcp": pktcp}
+@asynccontextmanager
+async def dmsg(*ports: Port) -> AsyncIterator[Served]:
+    """Through a relay over loopback."""
+    addresses = [Address("dmsg", SERVER.public, number) for number in range(80, 80 + len(ports))]
+    table = PortTable({address.port: port for address, port in zip(addresses, ports, strict=True)})
+    async with AsyncExitStack() as stack:
+        deployment = await stack.enter_async_context(embedded.start())
+        networks = {
+            identity: await stack.enter_async_context(deployment.client(identity))
+            for identity in (SERVER, CLIENT, STRANGER)
+        }
+        task_group = await stack.enter_async_context(create_task_group())
+        stop = await _start(task_group, networks[SERVER], table)
+        yield Served(addresses, table, networks.__getitem__, task_group.cancel_scope, stop)
+        task_group.cancel_scope.cancel()
+
+
+MEETINGS: dict[str, Meeting] = {"memory": memory, "pktcp": pktcp, "dmsg": dmsg}

@@ -24,6 +24,7 @@ from skywire import (
     Conn,
     DialError,
     DialOptions,
+    HalfCloseUnsupported,
     Owner,
     StreamBroken,
     Unreachable,
@@ -214,7 +215,10 @@ async def test_one_direction_can_end(meeting: Meeting) -> None:
         await conn.send(str(total).encode())
 
     async with meeting(Port(sum_up)) as served, await served.dial() as conn:
-        assert conn.half_close
+        if not conn.half_close:
+            with pytest.raises(HalfCloseUnsupported, match="cannot end one direction"):
+                await conn.send_eof()
+            return
         await conn.send(bytes(100_000))
         await conn.send_eof()
         assert await conn.receive() == b"100000"
@@ -342,12 +346,12 @@ async def test_a_failing_handler_harms_only_its_connection(meeting: Meeting, cap
 async def test_nobody_there(meeting: Meeting) -> None:
     async with meeting(Port(echo)) as served:
         address, dialler = served.addresses[0], served.dialler(CLIENT)
-        served.scope.cancel()
-    with pytest.raises(Unreachable, match="cannot reach") as caught:
-        await dialler.dial(address, owner=ME)
-    assert caught.value.address == address
-    with pytest.raises(ValueError, match="cannot dial"):
-        await dialler.dial(Address("dmsg", SERVER.public, 1), owner=ME)
+        await served.stop()
+        with pytest.raises(Unreachable, match="cannot reach") as caught:
+            await dialler.dial(address, owner=ME)
+        assert caught.value.address == address
+        with pytest.raises(ValueError, match="cannot dial"):
+            await dialler.dial(Address("skynet", SERVER.public, 1), owner=ME)
 
 
 async def test_another_key_is_not_there(meeting: Meeting) -> None:
