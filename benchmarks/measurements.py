@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -64,6 +65,52 @@ def _connects(size: Size) -> dict[str, float]:
         return roles.client("pktcp.connect_client", {**place, "count": size.connects})
 
 
+@contextmanager
+def _dmsg(server: str) -> Iterator[dict[str, float | str]]:
+    """A discovery, a relay, and a client that serves; how to reach them."""
+    with (
+        roles.server("dmsg.discovery", {}) as discovery,
+        roles.server("dmsg.relay", discovery) as relay,
+        roles.server(server, discovery),
+    ):
+        yield {**discovery, **relay}
+
+
+def _dmsg_bulk(streams: int) -> Callable[[Size], dict[str, float]]:
+    def sample(size: Size) -> dict[str, float]:
+        with _dmsg("dmsg.bulk_server") as place:
+            return roles.client("dmsg.bulk_client", {**place, "bytes": size.bulk_bytes, "streams": streams})
+
+    return sample
+
+
+def _dmsg_echo(size: Size) -> dict[str, float]:
+    with _dmsg("dmsg.echo_server") as place:
+        return roles.client("dmsg.echo_client", {**place, "count": size.round_trips})
+
+
+def _dmsg_dials(at_a_time: int, *, cold: bool = False) -> Callable[[Size], dict[str, float]]:
+    def sample(size: Size) -> dict[str, float]:
+        with _dmsg("dmsg.echo_server") as place:
+            how = {"count": size.connects, "at_a_time": at_a_time, "cold": int(cold)}
+            return roles.client("dmsg.dial_client", {**place, **how})
+
+    return sample
+
+
+def _dmsg_sessions(at_a_time: int) -> Callable[[Size], dict[str, float]]:
+    def sample(size: Size) -> dict[str, float]:
+        with roles.server("dmsg.discovery", {}) as discovery, roles.server("dmsg.relay", discovery) as relay:
+            return roles.client("dmsg.session_client", {**relay, "count": size.connects, "at_a_time": at_a_time})
+
+    return sample
+
+
+def _dmsg_idle(_: Size) -> dict[str, float]:
+    with roles.server("dmsg.discovery", {}) as discovery, roles.server("dmsg.relay", discovery) as relay:
+        return roles.client("dmsg.idle_client", relay)
+
+
 def _alone(role: str) -> Callable[[Size], dict[str, float]]:
     return lambda size: roles.client(role, {"count": size.operations})
 
@@ -84,6 +131,16 @@ MEASUREMENTS: Final = (
     _measurement(_alone("floor.session_crypto"), per_s=("floor.session_crypto", "1/s")),
     _measurement(_alone("floor.dial_crypto"), per_s=("floor.dial_crypto", "1/s")),
     _measurement(_connects, per_s=("pktcp.connects_1", "1/s")),
+    _measurement(_dmsg_bulk(1), mib_s=("dmsg.bulk.1", "MiB/s")),
+    _measurement(_dmsg_bulk(4), mib_s=("dmsg.bulk.4", "MiB/s")),
+    _measurement(_dmsg_bulk(16), mib_s=("dmsg.bulk.16", "MiB/s")),
+    _measurement(_dmsg_echo, p50_us=("dmsg.rtt_p50_us", "us"), p99_us=("dmsg.rtt_p99_us", "us")),
+    _measurement(_dmsg_dials(1), per_s=("dmsg.dials_1", "1/s")),
+    _measurement(_dmsg_dials(32), per_s=("dmsg.dials_32", "1/s")),
+    _measurement(_dmsg_dials(32, cold=True), per_s=("dmsg.dials_cold_32", "1/s")),
+    _measurement(_dmsg_sessions(1), per_s=("dmsg.sessions_1", "1/s")),
+    _measurement(_dmsg_sessions(32), per_s=("dmsg.sessions_32", "1/s")),
+    _measurement(_dmsg_idle, kib=("dmsg.idle_session_kib", "KiB")),
     _measurement(_alone("imports.import_skywire"), ms=("import_skywire_ms", "ms")),
 )
 
@@ -108,5 +165,12 @@ class Target:
 TARGETS: Final = (
     Target("pktcp.bulk.1", "floor.tcp_aead.bulk", 0.8, at_least=True),
     Target("pktcp.rtt_p50_us", "floor.tcp_echo.rtt_p50_us", 1.6, at_least=False),
+    Target("dmsg.bulk.1", "floor.tcp_aead.bulk", 0.5, at_least=True),
+    Target("dmsg.bulk.4", "floor.tcp_aead.bulk", 0.6, at_least=True),
+    Target("dmsg.bulk.16", "floor.tcp_aead.bulk", 0.6, at_least=True),
+    Target("dmsg.rtt_p50_us", "floor.tcp_echo.rtt_p50_us", 3, at_least=False),
+    Target("dmsg.dials_32", "floor.dial_crypto", 0.35, at_least=True),
+    Target("dmsg.sessions_32", "floor.session_crypto", 0.4, at_least=True),
+    Target("dmsg.idle_session_kib", None, 30, at_least=False),
     Target("import_skywire_ms", None, 150, at_least=False),
 )

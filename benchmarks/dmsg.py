@@ -1,0 +1,232 @@
+"""dmsg between three processes: a relay and both ends."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Final
+
+import anyio
+import psutil
+
+import skywire
+from benchmarks.floor import READ, WRITE
+from benchmarks.reading import Parameters, answer
+from benchmarks.timing import percentiles
+from skywire import Address, Conn, HostPort, Owner, SecKey, SingleHandler
+from skywire.dmsg import DmsgNetwork, Limits
+from skywire.dmsg.discovery.directory import Directory
+from skywire.dmsg.discovery.http_client import HttpDiscovery
+from skywire.dmsg.discovery.memory import MemoryStore
+from skywire.dmsg.discovery.service import DiscoveryApp
+from skywire.dmsg.mux_stream import MuxStream
+from skywire.dmsg.relay import Relay
+from skywire.dmsg.session import ClientSession, open_session
+from skywire.http.server import HttpServer
+from skywire.keys import derive_key_pair
+from skywire.wire.discovery import Rules
+
+SERVER: Final = derive_key_pair(b"benchmark server").secret_key
+CLIENT: Final = derive_key_pair(b"benchmark client").secret_key
+RELAY: Final = derive_key_pair(b"benchmark relay").secret_key
+OWNER: Final = Owner("benchmark")
+LOOPBACK: Final = HostPort("127.0.0.1", 0)
+PORT: Final = 80
+DEFAULT: Final = Limits()
+IDLE_SESSIONS: Final = 1000
+
+
+def discovery(_: Parameters) -> None:
+    """Keeps entries in memory, and answers over HTTP."""
+
+    async def run() -> None:
+        service = DiscoveryApp(Directory(MemoryStore(), Rules(allow_loopback=True)))
+        server = HttpServer(service, listen=[LOOPBACK])
+        async with anyio.create_task_group() as task_group:
+            await task_group.start(server.serve)
+            answer(url=f"http://{server.addresses[0]}")
+
+    skywire.run(run)
+
+
+def relay(parameters: Parameters) -> None:
+    """Joins streams."""
+
+    async def run() -> None:
+        async with HttpDiscovery(parameters.text("url")) as entries:
+            server = Relay(RELAY, listen=[LOOPBACK], discovery=entries, max_sessions=100_000)
+            async with anyio.create_task_group() as task_group:
+                await task_group.start(server.serve)
+                answer(relay_port=server.addresses[0].port, relay_pid=os.getpid())
+
+    skywire.run(run)
+
+
+async def _sink(conn: Conn) -> None:
+    wanted = int.from_bytes(await conn.receive(8), "big")
+    while wanted > 0:
+        wanted -= len(await conn.receive(READ))
+    await conn.send(b"done")
+    await conn.receive()
+
+
+async def _echo(conn: Conn) -> None:
+    async for data in conn:
+        await conn.send(data)
+
+
+def _serve(parameters: Parameters, handler: Callable[[Conn], Awaitable[None]]) -> None:
+    async def run() -> None:
+        async with _network(parameters, SERVER) as network, anyio.create_task_group() as task_group:
+            await task_group.start(network.serve, SingleHandler(handler, peers={CLIENT.public}))
+            answer(ready=1)
+
+    skywire.run(run)
+
+
+@asynccontextmanager
+async def _network(parameters: Parameters, identity: SecKey, limits: Limits = DEFAULT) -> AsyncIterator[DmsgNetwork]:
+    async with (
+        HttpDiscovery(parameters.text("url")) as entries,
+        DmsgNetwork(identity, entries, limits=limits) as network,
+    ):
+        yield network
+
+
+def _client(parameters: Parameters, run: Callable[[DmsgNetwork], Awaitable[None]], limits: Limits = DEFAULT) -> None:
+    async def main() -> None:
+        async with _network(parameters, CLIENT, limits) as network:
+            await run(network)
+
+    skywire.run(main)
+
+
+async def _dial(network: DmsgNetwork) -> Conn:
+    return await network.dial(Address("dmsg", SERVER.public, PORT), owner=OWNER)
+
+
+def bulk_server(parameters: Parameters) -> None:
+    """Receives 256 KiB at a time, and says when it has all."""
+    _serve(parameters, _sink)
+
+
+def echo_server(parameters: Parameters) -> None:
+    """Sends back what it receives."""
+    _serve(parameters, _echo)
+
+
+def bulk_client(parameters: Parameters) -> None:
+    """Sends 64 KiB at a time on each of some streams."""
+    streams = parameters.number("streams")
+    total = parameters.number("bytes") // streams // WRITE * WRITE
+
+    async def transfer(conn: Conn, plaintext: bytes) -> None:
+        await conn.send(total.to_bytes(8, "big"))
+        for _ in range(total // WRITE):
+            await conn.send(plaintext)
+        await conn.receive(4)
+
+    async def run(network: DmsgNetwork) -> None:
+        plaintext = os.urandom(WRITE)
+        conns = [await _dial(network) for _ in range(streams)]
+        started = time.perf_counter()
+        async with anyio.create_task_group() as task_group:
+            for conn in conns:
+                task_group.start_soon(transfer, conn, plaintext)
+        answer(mib_s=total * streams / (time.perf_counter() - started) / 2**20)
+
+    _client(parameters, run)
+
+
+def echo_client(parameters: Parameters) -> None:
+    """Times round trips of 64 bytes."""
+
+    async def run(network: DmsgNetwork) -> None:
+        async with await _dial(network) as conn:
+
+            async def round_trip() -> None:
+                await conn.send(bytes(64))
+                await conn.receive(64)
+
+            answer(**await percentiles(round_trip, parameters.number("count")))
+
+    _client(parameters, run)
+
+
+def dial_client(parameters: Parameters) -> None:
+    """Streams opened and closed, by some tasks at a time; each proves that it was admitted by an echo of one byte."""
+    count, at_a_time = parameters.number("count"), parameters.number("at_a_time")
+
+    async def run(network: DmsgNetwork) -> None:
+        async with await _dial(network):
+            pass
+
+        async def dial_on() -> None:
+            for _ in range(count // at_a_time):
+                async with await _dial(network) as conn:
+                    await conn.send(b"x")
+                    await conn.receive(1)
+
+        answer(per_s=await _rate(dial_on, count // at_a_time, at_a_time))
+
+    # A cold dial asks the discovery each time.
+    _client(parameters, run, Limits(entry_seconds=1e-9) if parameters.number("cold") else DEFAULT)
+
+
+async def _rate(step: Callable[[], Coroutine[object, object, None]], each: int, at_a_time: int) -> float:
+    started = time.perf_counter()
+    async with anyio.create_task_group() as task_group:
+        for _ in range(at_a_time):
+            task_group.start_soon(step)
+    return each * at_a_time / (time.perf_counter() - started)
+
+
+def _refuse(_: ClientSession, stream: MuxStream) -> None:
+    stream.reset()
+
+
+async def _session(parameters: Parameters) -> ClientSession:
+    where = HostPort("127.0.0.1", parameters.number("relay_port"))
+    return await open_session(RELAY.public, where, SecKey.generate(), take=_refuse, limits=Limits())
+
+
+def session_client(parameters: Parameters) -> None:
+    """Sessions of new keys, by some tasks at a time; each is known to be registered once a ping is answered."""
+    count, at_a_time = parameters.number("count"), parameters.number("at_a_time")
+
+    async def run() -> None:
+        async def connect_on() -> None:
+            for _ in range(count // at_a_time):
+                session = await _session(parameters)
+                async with anyio.create_task_group() as task_group:
+                    task_group.start_soon(session.run)
+                    await session.ping()
+                    await session.aclose()
+
+        answer(per_s=await _rate(connect_on, count // at_a_time, at_a_time))
+
+    skywire.run(run)
+
+
+def idle_client(parameters: Parameters) -> None:
+    """What a thousand idle sessions add to the memory of the relay."""
+    relay_process = psutil.Process(parameters.number("relay_pid"))
+
+    async def run() -> None:
+        async with anyio.create_task_group() as task_group:
+
+            async def hold(count: int) -> None:
+                for _ in range(count):
+                    session = await _session(parameters)
+                    task_group.start_soon(session.run)
+                    await session.ping()
+
+            await hold(10)  # what the first ones load is not theirs
+            before = relay_process.memory_info().rss
+            await hold(IDLE_SESSIONS)
+            answer(kib=(relay_process.memory_info().rss - before) / 1024 / IDLE_SESSIONS)
+            task_group.cancel_scope.cancel()
+
+    skywire.run(run)
