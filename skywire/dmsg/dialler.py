@@ -219,7 +219,7 @@ class Dialler:
                     address, ErrorCode.REJECTED, "it is not there any more, or nothing listens on that port"
                 ) from error
             if isinstance(error, DmsgError):
-                raise DmsgRefused(address, error.code, str(error)) from error
+                raise DmsgRefused(address, error.code, error.cause) from error
             if isinstance(error, ProtocolError):
                 raise DmsgRefused(address, ErrorCode.RESPONSE_SIGNATURE, str(error)) from error
             raise

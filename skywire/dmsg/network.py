@@ -32,7 +32,7 @@ from skywire.dmsg.pool import SessionPool
 from skywire.dmsg.registration import Registration
 from skywire.dmsg.replays import ReplayMemory
 from skywire.dmsg.session import ClientSession
-from skywire.dmsg.stream_handshake import IPAddress, accept_request, read_request
+from skywire.dmsg.stream_handshake import IPAddress, accept_request, read_request, reject_request
 from skywire.errors import LocalProtocolError, NetworkError, ProtocolError
 from skywire.keys import PubKey, SecKey
 from skywire.net.address import Address
@@ -41,6 +41,7 @@ from skywire.net.errors import DialTimeout, HandshakeTimeout, NotAdmitted
 from skywire.net.network import DialOptions, Dispatcher
 from skywire.net.record_conn import RecordConn
 from skywire.net.serving import serve_conn
+from skywire.wire.dmsg_errors import ErrorCode
 
 _log: Final = logging.getLogger("skywire.dmsg")
 
@@ -215,6 +216,8 @@ class DmsgNetwork:
                     raise NotAdmitted(f"a request of {peer} came a second time")
                 owner = dispatcher.admit(DMSG, port, peer)
                 if owner is None:
+                    # The same word for a closed port and for one that is closed to this peer.
+                    await reject_request(stream, session.seal, self._identity, asked, ErrorCode.NO_LISTENER)
                     raise NotAdmitted(f"{peer} is not admitted to port {port}, or nothing listens there")
                 agreed = await accept_request(stream, session.seal, self._identity, asked)
         except TimeoutError:

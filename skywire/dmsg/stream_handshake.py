@@ -139,6 +139,16 @@ async def accept_request(stream: ByteStream, seal: ObjectSeal, identity: SecKey,
     return Agreed(final_keys(handshake, secret), asked.received, secret is not None)
 
 
+async def reject_request(stream: ByteStream, seal: ObjectSeal, identity: SecKey, asked: Asked, code: ErrorCode) -> None:
+    """The other second half: say why not. A relay of before 2026 keeps that to itself.
+
+    Raises:
+        SessionOver: the session broke.
+    """
+    response = StreamResponse(asked.signed.hash, accepted=False, error_code=code)
+    await _send(stream, seal.seal(SignedObject.make(identity, response.encode())))
+
+
 async def _ask(
     stream: ByteStream, seal: ObjectSeal, request: SignedObject, signer: PubKey
 ) -> tuple[StreamResponse, bytes]:

@@ -70,3 +70,4 @@ class DmsgError(ProtocolError):
     def __init__(self, code: ErrorCode, cause: str = "") -> None:
         super().__init__(f"{code.text}: {cause}" if cause else code.text)
         self.code = code
+        self.cause = cause
