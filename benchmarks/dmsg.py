@@ -10,6 +10,7 @@ from typing import Final
 
 import anyio
 import psutil
+from anyio.abc import TaskGroup
 
 import skywire
 from benchmarks.floor import READ, WRITE
@@ -187,25 +188,28 @@ def _refuse(_: ClientSession, stream: MuxStream) -> None:
     stream.reset()
 
 
-async def _session(parameters: Parameters) -> ClientSession:
+async def _session(parameters: Parameters, identity: SecKey, task_group: TaskGroup) -> None:
+    """Hold a session; the answer to a ping proves that the relay has registered it."""
     where = HostPort("127.0.0.1", parameters.number("relay_port"))
-    return await open_session(RELAY.public, where, SecKey.generate(), take=_refuse, limits=Limits())
+    session = await open_session(RELAY.public, where, identity, take=_refuse, limits=DEFAULT)
+    task_group.start_soon(session.run)
+    await session.ping()
 
 
 def session_client(parameters: Parameters) -> None:
-    """Sessions of new keys, by some tasks at a time; each is known to be registered once a ping is answered."""
+    """Sessions of as many keys, made by some tasks at a time and held to the end."""
     count, at_a_time = parameters.number("count"), parameters.number("at_a_time")
 
     async def run() -> None:
-        async def connect_on() -> None:
-            for _ in range(count // at_a_time):
-                session = await _session(parameters)
-                async with anyio.create_task_group() as task_group:
-                    task_group.start_soon(session.run)
-                    await session.ping()
-                    await session.aclose()
+        identities = [SecKey.generate() for _ in range(count)]
+        async with anyio.create_task_group() as task_group:
 
-        answer(per_s=await _rate(connect_on, count // at_a_time, at_a_time))
+            async def connect_on() -> None:
+                for _ in range(count // at_a_time):
+                    await _session(parameters, identities.pop(), task_group)
+
+            answer(per_s=await _rate(connect_on, count // at_a_time, at_a_time))
+            task_group.cancel_scope.cancel()
 
     skywire.run(run)
 
@@ -219,9 +223,7 @@ def idle_client(parameters: Parameters) -> None:
 
             async def hold(count: int) -> None:
                 for _ in range(count):
-                    session = await _session(parameters)
-                    task_group.start_soon(session.run)
-                    await session.ping()
+                    await _session(parameters, SecKey.generate(), task_group)
 
             await hold(10)  # what the first ones load is not theirs
             before = relay_process.memory_info().rss

@@ -148,9 +148,9 @@ class Dialler:
         servers.sort(key=lambda server: self._pool.get(server) is None)
         failures: list[DialError] = []
         for left, server in zip(range(len(servers), 0, -1), servers, strict=True):
-            remaining = current_effective_deadline() - current_time()
+            share = max((current_effective_deadline() - current_time()) / left, LEAST_SECONDS)
             try:
-                with fail_after(max(remaining / left, LEAST_SECONDS)):
+                with fail_after(min(share, self._limits.stream_handshake_seconds)):
                     return await self._dial_through(server, address, owner)
             except TimeoutError:
                 if current_time() >= current_effective_deadline():
@@ -200,8 +200,7 @@ class Dialler:
             self._ports.free(port)
             raise
         try:
-            with fail_after(self._limits.stream_handshake_seconds):
-                agreed = await request_stream(stream, session.seal, self._identity, port, address.pk, address.port)
+            agreed = await request_stream(stream, session.seal, self._identity, port, address.pk, address.port)
             return RecordConn(
                 stream,
                 agreed.keys,

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import errno
 import ipaddress
+import os
 import socket
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -53,14 +54,35 @@ _SENDS_IN_A_ROW: Final = 32
 
 async def connect(host: str, port: int) -> TcpStream:
     """See :func:`skywire.net.tcp.connect`."""
-    loop = asyncio.get_running_loop()
-    # Literals are resolved without asking anybody, and without a thread.
-    flags = socket.AI_NUMERICHOST if _is_literal(host) else 0
-    if flags:
-        addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=flags)
-    else:
-        addresses = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    if _is_literal(host):
+        return await _stream_of(await _connect_literal(host, port))
+    addresses = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return await _stream_of(await aiohappyeyeballs.start_connection(addresses, happy_eyeballs_delay=NEXT_ADDRESS_DELAY))
+
+
+async def _connect_literal(host: str, port: int) -> socket.socket:
+    """Connect to an IP address; by itself uvloop would have a thread look it up, which costs as much as the rest."""
+    ((family, kind, protocol, _, address),) = socket.getaddrinfo(
+        host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST
+    )
+    loop = asyncio.get_running_loop()
+    sock = socket.socket(family, kind, protocol)
+    try:
+        sock.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            sock.connect(address)
+        connected = loop.create_future()
+        loop.add_writer(sock, _wake, connected)
+        try:
+            await connected
+        finally:
+            loop.remove_writer(sock)
+        if number := sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+            raise OSError(number, f"{os.strerror(number)}: {address}")
+    except BaseException:
+        sock.close()
+        raise
+    return sock
 
 
 async def _stream_of(connected: socket.socket) -> _Stream:
