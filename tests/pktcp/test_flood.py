@@ -16,8 +16,8 @@ from anyio.abc import SocketStream
 from anyio.lowlevel import checkpoint
 
 from skywire import PkTcpNetwork
-from skywire.pktcp import Limits
 from skywire.net.half_open import HalfOpen
+from skywire.pktcp import Limits
 from skywire.wire.records import frame
 from tests.pktcp.attacker import HONEST, ME, PATIENCE, ROGUE, Attack, flood, initiator, record, target, until
 

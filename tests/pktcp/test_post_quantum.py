@@ -13,7 +13,7 @@ from skywire import (
     PkTcpNetwork,
     StreamBroken,
 )
-from skywire.net import handshake as handshakes
+from skywire.net import postquantum
 from skywire.net.record_conn import RecordConn
 from skywire.wire.pqhybrid import CIPHERTEXT_SIZE, ENCAPSULATION_KEY_SIZE, mix_shared_secret
 from skywire.wire.records import frame
@@ -139,11 +139,11 @@ async def test_where_the_system_has_no_such_cipher(monkeypatch: pytest.MonkeyPat
         await responder.shake_hands(attack)
 
     async with serving(PkTcpNetwork(SERVER, listen=[LOOPBACK])) as network, answering(serve) as address:
-        monkeypatch.setattr(handshakes, "MLKEM768PublicKey", Missing)
+        monkeypatch.setattr(postquantum, "MLKEM768PublicKey", Missing)
         async with await PkTcpNetwork(HONEST).dial(network.addresses[0], owner=ME) as conn:
             await ask(conn)
             assert not conn.post_quantum
-        monkeypatch.setattr(handshakes, "MLKEM768PrivateKey", Missing)
+        monkeypatch.setattr(postquantum, "MLKEM768PrivateKey", Missing)
         async with await PkTcpNetwork(HONEST).dial(address, owner=ME) as conn:
             assert not conn.post_quantum
     assert responder.offers == [b""]
