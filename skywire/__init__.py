@@ -27,6 +27,7 @@ from skywire.net.errors import (
 )
 from skywire.net.memory import MemoryHub, MemoryNetwork
 from skywire.net.network import EVERYONE, DialOptions, Dispatcher, Network, SingleHandler
+from skywire.net.serving import serving
 from skywire.pktcp import PkTcpNetwork
 from skywire.runtime import run
 from skywire.version import __version__
@@ -65,4 +66,5 @@ __all__ = [
     "Unreachable",
     "__version__",
     "run",
+    "serving",
 ]

@@ -13,8 +13,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final, final
 
-from anyio import create_task_group
-
 from skywire.dmsg.discovery.contract import Discovery
 from skywire.dmsg.discovery.directory import Directory
 from skywire.dmsg.discovery.local import LocalDiscovery
@@ -24,6 +22,7 @@ from skywire.dmsg.network import DmsgNetwork
 from skywire.dmsg.relay import Relay
 from skywire.keys import SecKey
 from skywire.net.address import HostPort
+from skywire.net.background import Background
 from skywire.wire.discovery import Rules
 
 LOOPBACK: Final = HostPort("127.0.0.1", 0)
@@ -88,8 +87,7 @@ async def start(
             for _ in range(relays)
         ),
     )
-    async with create_task_group() as task_group:
+    async with Background() as task_group:
         for relay in deployment.relays:
             await task_group.start(relay.serve)
         yield deployment
-        task_group.cancel_scope.cancel()

@@ -128,9 +128,13 @@ def test_public_names_are_there() -> None:
         assert getattr(skywire, name) is not None
 
 
-def test_the_echo_example() -> None:
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("echo", "hello over an encrypted connection"), ("dmsg_echo", "hello through a relay that cannot read this")],
+)
+def test_examples(name: str, words: str) -> None:
     done = subprocess.run(
-        [sys.executable, "examples/echo.py"], cwd=ROOT, capture_output=True, text=True, timeout=30, check=True
+        [sys.executable, f"examples/{name}.py"], cwd=ROOT, capture_output=True, text=True, timeout=30, check=True
     )
-    assert "answered: hello over an encrypted connection" in done.stdout
+    assert f"answered: {words}" in done.stdout
     assert done.stderr == ""

@@ -36,6 +36,7 @@ from skywire.dmsg.stream_handshake import IPAddress, accept_request, read_reques
 from skywire.errors import LocalProtocolError, NetworkError, ProtocolError
 from skywire.keys import PubKey, SecKey
 from skywire.net.address import Address
+from skywire.net.background import Background
 from skywire.net.conn import Owner
 from skywire.net.errors import DialTimeout, HandshakeTimeout, NotAdmitted
 from skywire.net.network import DialOptions, Dispatcher
@@ -93,25 +94,27 @@ class DmsgNetwork:
     async def __aenter__(self) -> Self:
         if self._running is not None:
             raise LocalProtocolError("this network was entered already")
+        background = Background()
         async with AsyncExitStack() as stack:
-            task_group = await stack.enter_async_context(create_task_group())
+            task_group = await stack.enter_async_context(background)
             pool = SessionPool(self._identity, self._limits, self._take, task_group)
             entries = EntryCache(self._discovery, self._limits.entry_seconds, task_group)
             dialler = Dialler(self._identity, self._discovery, entries, pool, self._limits)
             task_group.start_soon(pool.keep_time, lambda: self._serving is not None)
-            self._running = _Running(task_group, pool, dialler, stack.pop_all())
+            self._running = _Running(background, pool, dialler)
+            stack.pop_all()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    ) -> bool | None:
         running = self._require_running()
         self._running = None
         try:
             await running.pool.aclose()
         finally:
-            running.task_group.cancel_scope.cancel()
-            await running.stack.__aexit__(kind, error, traceback)
+            ended = await running.background.__aexit__(kind, error, traceback)
+        return ended
 
     @property
     def sessions(self) -> tuple[ClientSession, ...]:
@@ -238,10 +241,9 @@ class DmsgNetwork:
 class _Running:
     """What there is while the network is entered."""
 
-    task_group: TaskGroup
+    background: Background
     pool: SessionPool
     dialler: Dialler
-    stack: AsyncExitStack
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,16 +1,30 @@
-"""How a network hands one admitted connection to its dispatcher."""
+"""Serving a network for as long as a block runs, and one admitted connection to its end."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Final
 
 from anyio import BrokenResourceError, ClosedResourceError, EndOfStream
 
+from skywire.net.background import Background
 from skywire.net.conn import Conn
-from skywire.net.network import Dispatcher
+from skywire.net.network import Dispatcher, Network
 
 _log: Final = logging.getLogger("skywire.net")
+
+
+@asynccontextmanager
+async def serving(network: Network, dispatcher: Dispatcher) -> AsyncIterator[None]:
+    """Serve while the block runs, which begins when peers can connect.
+
+    Raises: see :meth:`skywire.net.network.Network.serve`.
+    """
+    async with Background() as task_group:
+        await task_group.start(network.serve, dispatcher)
+        yield
 
 
 async def serve_conn(dispatcher: Dispatcher, conn: Conn) -> None:
