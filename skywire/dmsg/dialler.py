@@ -163,15 +163,16 @@ class Dialler:
         raise max(failures, key=lambda error: (isinstance(error, DmsgRefused), isinstance(error, DialTimeout)))
 
     async def _dial_through(self, server: PubKey, address: Address, owner: Owner) -> RecordConn:
-        while True:
-            used_before = self._pool.get(server) is not None
+        for is_last in (False, True):
             try:
-                session = await self._session(server)
-                return await self._open(session, address, owner)
-            except (ServerFailed, SessionOver) as error:
-                # A session may have died unnoticed: a new one is tried once.
-                if not used_before or self._pool.get(server) is not None:
-                    raise DmsgUnreachable(address, ErrorCode.NO_SERVER_REACHABLE, str(error)) from error
+                return await self._open(await self._session(server), address, owner)
+            except ServerFailed as error:
+                raise DmsgUnreachable(address, ErrorCode.NO_SERVER_REACHABLE, str(error)) from error
+            except SessionOver as error:
+                # It may have died unnoticed, or its first bytes came too early for the server: another one is tried.
+                if is_last:
+                    raise DmsgUnreachable(address, ErrorCode.SESSION_CLOSED, str(error)) from error
+        raise AssertionError("the last try returns or raises")
 
     async def _session(self, server: PubKey) -> ClientSession:
         session = self._pool.get(server)

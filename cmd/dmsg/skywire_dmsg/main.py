@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from cyclopts import App
 
+from skywire.cli.dmsg import add_dmsg_commands
 from skywire.cli.keys import add_key_commands
 from skywire.cli.program import new_program, run
 
@@ -12,6 +13,7 @@ app = new_program("dmsg", "Tools of the dmsg network, and apps that run on it wi
 _conf = App(name="conf", help="Keys.")
 app.command(_conf)
 add_key_commands(_conf)
+add_dmsg_commands(app)
 
 
 def main() -> None:
