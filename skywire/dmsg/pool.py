@@ -110,6 +110,8 @@ class SessionPool:
     async def _run(self, session: ClientSession) -> None:
         try:
             await session.run()
+        except Exception:
+            _log.exception("the session with server %s failed", session.server)
         finally:
             if self._sessions.get(session.server) is session:
                 del self._sessions[session.server]

@@ -8,6 +8,8 @@ from typing import Generic, TypeVar, final
 from anyio import Event
 from anyio.abc import TaskGroup
 
+from skywire.errors import NetworkError
+
 K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
 
@@ -33,6 +35,7 @@ class SharedCall(Generic[K, T]):
 
         Raises:
             Exception: what the call raises.
+            NetworkError: the task group was cancelled.
         """
         run = self._running.get(key)
         if run is None:
@@ -49,6 +52,9 @@ class SharedCall(Generic[K, T]):
             run.result = [await self._call(key)]
         except Exception as error:
             run.error = error
+        except BaseException:
+            run.error = NetworkError("the network was left before it was done")
+            raise
         finally:
             del self._running[key]
             run.done.set()

@@ -160,7 +160,10 @@ class Relay:
             await aclose_forcefully(stream)
             raise
         self._switch.add(session)
-        await session.run()
+        try:
+            await session.run()
+        except Exception:
+            _log.exception("the session of %s at %s failed", session.peer, session.host)
 
     async def _establish(self, stream: TcpStream) -> RelaySession:
         try:

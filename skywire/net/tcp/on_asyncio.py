@@ -287,6 +287,8 @@ class _Stream(asyncio.Protocol, TcpStream):
     async def deliver(self, sink: Sink) -> None:
         self._sink = sink
         try:
+            if not self._writing_paused:
+                sink.writable()  # what was written before is gone
             while self._received:
                 sink.data_received(self._received.popleft())
             self._received_size = 0
