@@ -88,6 +88,7 @@ async def start(
         ),
     )
     async with Background() as task_group:
+        task_group.start_soon(directory.maintain)
         for relay in deployment.relays:
             await task_group.start(relay.serve)
         yield deployment

@@ -330,7 +330,7 @@ class StreamResponse:
 
     @classmethod
     def verify(cls, signed: SignedObject, request_hash: bytes, signer: PubKey) -> Self:
-        """As :meth:`open`, but a response that says no is as good as one that says yes: whoever passes it on does so."""
+        """As :meth:`open` without asking whether it says yes: who passes it on passes on both."""
         body = signed.body
         response = cls.decode(body)
         if response.request_hash != request_hash:

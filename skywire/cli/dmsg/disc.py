@@ -6,7 +6,6 @@ import json
 import logging
 import os
 import signal
-import socket
 from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ from skywire.errors import InvalidAddress, InvalidKey
 from skywire.keys import PubKey
 from skywire.net.address import HostPort
 from skywire.net.errors import ListenError
+from skywire.net.listening import listening_places
 from skywire.wire.discovery import Rules
 
 AUTH_VARIABLE: Final = "DMSG_DISC_AUTH"
@@ -157,24 +157,11 @@ def _key(text: str) -> PubKey:
         raise UsageError(f"{text[:100]!r}: {error}") from None
 
 
-def _places(text: str) -> list[HostPort]:
-    """Where to listen; an empty host is every address of this machine, as upstream's programs take it."""
+def _places(text: str) -> Sequence[HostPort]:
     try:
-        if not text.startswith(":"):
-            return [HostPort.parse(text)]
-        hosts = ["0.0.0.0", "::"] if _has_ipv6() else ["0.0.0.0"]  # noqa: S104 - it says so
-        return [HostPort(host, HostPort.parse(f"localhost{text}").port) for host in hosts]
+        return listening_places(text)
     except InvalidAddress as error:
         raise UsageError(str(error)) from None
-
-
-def _has_ipv6() -> bool:
-    try:
-        with socket.socket(socket.AF_INET6) as probe:
-            probe.bind(("::", 0))
-    except OSError:
-        return False
-    return True
 
 
 def _passphrase(file: Path | None) -> str:

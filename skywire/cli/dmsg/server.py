@@ -24,6 +24,7 @@ from skywire.cli.program import Json, UsageError
 from skywire.errors import InvalidAddress
 from skywire.net.address import HostPort
 from skywire.net.errors import ListenError
+from skywire.net.listening import listening_places
 
 if TYPE_CHECKING:  # loaded only by who starts a server
     from skywire.dmsg.discovery.http_client import HttpDiscovery
@@ -100,7 +101,7 @@ def start(
         Where to serve figures for Prometheus: host:port, [ipv6]:port, or :port for every address of this machine.
     """
     from skywire.dmsg.discovery.http_client import HttpDiscovery
-    from skywire.dmsg.relay.config import listening_places, load
+    from skywire.dmsg.relay.config import load
     from skywire.dmsg.relay.config_file import ConfigError
 
     try:
@@ -132,7 +133,6 @@ class _Server:
     async def serve(self) -> None:
         """Serve until SIGTERM comes, or be cancelled; then the entry is taken back."""
         from skywire.dmsg.relay import Relay
-        from skywire.dmsg.relay.config import listening_places
 
         config = self.config
         failure: ListenError | BrokenPipeError | None = None
@@ -159,7 +159,6 @@ class _Server:
             raise failure
 
     async def _run(self, relay: Relay, task_group: TaskGroup) -> None:
-        from skywire.dmsg.relay.config import listening_places
         from skywire.dmsg.relay.health import health_app
         from skywire.http.server import HttpServer
 

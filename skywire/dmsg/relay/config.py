@@ -12,7 +12,6 @@ import ipaddress
 import json
 import logging
 import re
-import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -147,19 +146,6 @@ def generate(*, loopback: bool = False) -> RelayConfig:
     )
 
 
-def listening_places(text: str) -> tuple[HostPort, ...]:
-    """Where to listen for ``host:port``, ``[ipv6]:port``, or ``:port``: every address of this machine.
-
-    Raises:
-        InvalidAddress: it is none of them.
-    """
-    if not text.startswith(":"):
-        return (HostPort.parse(text),)
-    port = HostPort.parse(f"localhost{text}").port
-    hosts = ("0.0.0.0", "::") if _has_ipv6() else ("0.0.0.0",)  # noqa: S104 - it says so
-    return tuple(HostPort(host, port) for host in hosts)
-
-
 def load(path: Path) -> RelayConfig:
     """Read a configuration, and the key file that it may name.
 
@@ -274,15 +260,6 @@ def _is_every_address(host: str) -> bool:
         return not host or ipaddress.ip_address(host.strip("[]")).is_unspecified
     except ValueError:  # a name
         return False
-
-
-def _has_ipv6() -> bool:
-    try:
-        with socket.socket(socket.AF_INET6) as probe:
-            probe.bind(("::", 0))
-    except OSError:
-        return False
-    return True
 
 
 def _encode(config: RelayConfig) -> str:

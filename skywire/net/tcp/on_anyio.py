@@ -54,9 +54,10 @@ class _Stream(TcpStream):
         self._delivery: CancelScope | None = None
         self._delivery_error: Exception | None = None
         self._aborted = False
-        self._unwritten: list[bytes | memoryview] = []
+        self._unwritten = memoryview(b"")
         self._written_to = Event()
-        keep_alive(stream.extra(SocketAttribute.raw_socket))
+        self._socket = stream.extra(SocketAttribute.raw_socket)
+        keep_alive(self._socket)
 
     @property
     def local(self) -> SocketAddress:
@@ -108,7 +109,14 @@ class _Stream(TcpStream):
             raise self._delivery_error
 
     def write(self, parts: Sequence[bytes | memoryview]) -> bool:
-        self._unwritten += parts
+        data = b"".join(parts)
+        try:
+            taken = self._socket.send(data)
+        except OSError:  # full; or over, as the delivery is about to notice
+            taken = 0
+        if taken == len(data):
+            return True
+        self._unwritten = memoryview(data)[taken:]
         self._written_to.set()
         return False
 
@@ -126,10 +134,8 @@ class _Stream(TcpStream):
             while True:
                 await self._written_to.wait()
                 self._written_to = Event()
-                parts, self._unwritten = self._unwritten, []
-                await self._stream.send(b"".join(parts))
-                if not self._unwritten:
-                    sink.writable()
+                await self._stream.send(self._unwritten)
+                sink.writable()
         except Exception as error:
             self._delivery_error = error
             delivery.cancel()

@@ -123,8 +123,8 @@ class SessionFailed:
     """The session broke; all streams are over. The last event.
 
     Args:
-        error: why; of ProtocolErrors :class:`PeerGoneAway` and :class:`PeerSilent` are told apart, the others are broken
-            rules. What :meth:`Session.fail` was given is no ProtocolError.
+        error: why; :class:`PeerGoneAway` and :class:`PeerSilent` are told apart, other ProtocolErrors are broken rules,
+            and the rest is what :meth:`Session.fail` was given.
     """
 
     error: SkywireError

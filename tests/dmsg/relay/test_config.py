@@ -6,7 +6,6 @@ import json
 import logging
 import os
 import re
-import resource
 import stat
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,13 +15,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skywire import HostPort, InvalidAddress, SecKey, keyfile
+from skywire import HostPort, SecKey, keyfile
 from skywire.dmsg.relay.config import (
     DISCOVERY,
     LOG_LEVELS,
     RelayConfig,
     generate,
-    listening_places,
     load,
     save,
 )
@@ -425,23 +423,3 @@ def test_a_file_that_cannot_be_written(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"^cannot write .*/folder: "):
         save(tmp_path / "folder", CONFIG, replace=True)
     assert list(tmp_path.iterdir()) == [tmp_path / "folder"]
-
-
-def test_where_to_listen() -> None:
-    assert listening_places("127.0.0.1:1") == (HostPort("127.0.0.1", 1),)
-    assert listening_places("[::1]:1") == (HostPort("::1", 1),)
-    for bad in ("", ":", ":x", "1", ":65536", "host"):
-        with pytest.raises(InvalidAddress):
-            listening_places(bad)
-
-
-def test_every_address_is_of_the_families_there_are() -> None:
-    only_v4 = (HostPort("0.0.0.0", 1),)
-    assert listening_places(":1") in ((*only_v4, HostPort("::", 1)), only_v4)
-    # A system that gives no socket looks like one without IPv6.
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
-    try:
-        assert listening_places(":1") == only_v4
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
