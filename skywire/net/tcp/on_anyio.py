@@ -54,7 +54,7 @@ class _Stream(TcpStream):
         self._delivery: CancelScope | None = None
         self._delivery_error: Exception | None = None
         self._aborted = False
-        self._unwritten = memoryview(b"")
+        self._unwritten = b""
         self._written_to = Event()
         self._socket = stream.extra(SocketAttribute.raw_socket)
         keep_alive(self._socket)
@@ -116,7 +116,7 @@ class _Stream(TcpStream):
             taken = 0
         if taken == len(data):
             return True
-        self._unwritten = memoryview(data)[taken:]
+        self._unwritten = data[taken:]
         self._written_to.set()
         return False
 
@@ -134,7 +134,8 @@ class _Stream(TcpStream):
             while True:
                 await self._written_to.wait()
                 self._written_to = Event()
-                await self._stream.send(self._unwritten)
+                rest, self._unwritten = self._unwritten, b""
+                await self._stream.send(rest)
                 sink.writable()
         except Exception as error:
             self._delivery_error = error

@@ -25,6 +25,7 @@ from skywire.dmsg.relay.config import (
     save,
 )
 from skywire.dmsg.relay.config_file import MAX_FILE, ConfigError, InvalidSetting
+from skywire.net.listening import listening_places
 
 KEY, OTHER = SecKey(b"\x11" * 32), SecKey(b"\x12" * 32)
 SECRET = KEY.expose_hex()
