@@ -176,15 +176,18 @@ class DmsgNetwork:
         )
         registered = Event()
         async with create_task_group() as task_group:
-            self._serving = _Serving(dispatcher, task_group, registration)
+            self._serving = serving = _Serving([], Event(), registration)
             try:
                 task_group.start_soon(registration.run, registered.set)
                 task_group.start_soon(keeper.run)
+                task_group.start_soon(self._serve_offered, dispatcher, serving, task_group)
                 await registered.wait()
                 task_status.started()
                 await Event().wait()
             finally:
                 self._serving = None
+                for _, stream in serving.offered:
+                    stream.reset()
 
     def _require_running(self) -> _Running:
         if self._running is None:
@@ -192,11 +195,20 @@ class DmsgNetwork:
         return self._running
 
     def _take(self, session: ClientSession, stream: MuxStream) -> None:
-        """A peer has opened a stream."""
+        """A peer has opened a stream. Called by the event loop, and only a task may start others."""
         if self._serving is None:
             stream.reset()
         else:
-            self._serving.task_group.start_soon(self._serve_stream, self._serving.dispatcher, session, stream)
+            self._serving.offered.append((session, stream))
+            self._serving.arrived.set()
+
+    async def _serve_offered(self, dispatcher: Dispatcher, serving: _Serving, task_group: TaskGroup) -> None:
+        while True:
+            await serving.arrived.wait()
+            serving.arrived = Event()
+            for session, stream in serving.offered:
+                task_group.start_soon(self._serve_stream, dispatcher, session, stream)
+            serving.offered.clear()
 
     async def _serve_stream(self, dispatcher: Dispatcher, session: ClientSession, stream: MuxStream) -> None:
         try:
@@ -246,10 +258,10 @@ class _Running:
     dialler: Dialler
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Serving:
     """What there is while it serves."""
 
-    dispatcher: Dispatcher
-    task_group: TaskGroup
+    offered: list[tuple[ClientSession, MuxStream]]
+    arrived: Event
     registration: Registration

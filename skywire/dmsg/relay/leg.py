@@ -75,6 +75,7 @@ class Leg:
             other.session.reset(other.stream_id)
         else:
             # The other direction ends here and now: this client reads no more.
+            other.session.consumed(other.stream_id, other.backlog.size)
             other.backlog.clear()
             self.session.finish(self.stream_id)
             self.ending = True

@@ -19,7 +19,6 @@ from anyio import (
     CancelScope,
     ClosedResourceError,
     EndOfStream,
-    sleep_forever,
 )
 from anyio.abc import TaskGroup
 from anyio.lowlevel import checkpoint
@@ -146,21 +145,26 @@ class _Listener(TcpListener):
         return [plain_address(sock.getsockname()) for sock in self._sockets]
 
     async def serve(self, handler: Handler, task_group: TaskGroup, shortage: Callable[[], None]) -> None:
+        accepted: list[socket.socket] = []
+        arrived = self._loop.create_future()
+
         def accept_from(sock: socket.socket) -> None:
             for _ in range(_ACCEPTS_IN_A_ROW):
                 try:
-                    accepted, _ = sock.accept()
+                    connection, _ = sock.accept()
                 except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-                    return  # there is none, or the one there was has given up
+                    break  # there is none, or the one there was has given up
                 except OSError as error:
                     self._loop.remove_reader(sock)
                     self._pauses[sock] = self._loop.call_later(ACCEPT_PAUSE, resume, sock)
                     log.warning("cannot take another connection: %s", error)
                     if error.errno in SHORTAGES:
                         shortage()
-                    return
-                accepted.setblocking(False)
-                task_group.start_soon(self._hand_over, accepted, handler)
+                    break
+                connection.setblocking(False)
+                accepted.append(connection)
+            if accepted:
+                _wake(arrived)
 
         def resume(sock: socket.socket) -> None:
             del self._pauses[sock]
@@ -169,12 +173,20 @@ class _Listener(TcpListener):
         try:
             for sock in self._sockets:
                 self._loop.add_reader(sock, accept_from, sock)
-            await sleep_forever()
+            while True:
+                # A callback of the loop is no task, and only a task may start others.
+                await arrived
+                arrived = self._loop.create_future()
+                for connection in accepted:
+                    task_group.start_soon(self._hand_over, connection, handler)
+                accepted.clear()
         finally:
             for pause in self._pauses.values():
                 pause.cancel()
             for sock in self._sockets:
                 self._loop.remove_reader(sock)
+            for connection in accepted:
+                connection.close()
 
     async def aclose(self) -> None:
         for sock in self._sockets:

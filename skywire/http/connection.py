@@ -1,0 +1,231 @@
+"""One HTTP/1.1 connection of the server: uvicorn's protocol on a byte stream, with time limits and no stray task.
+
+uvicorn's h11 protocol is used and not its faster httptools one, which keeps request heads, trailers and pipelined
+requests of any number and size.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import math
+import time
+from email.utils import formatdate
+from functools import cache, lru_cache
+from typing import Final, final
+
+import h11
+from anyio import (
+    BrokenResourceError,
+    CancelScope,
+    ClosedResourceError,
+    EndOfStream,
+    create_task_group,
+    current_time,
+    fail_after,
+    sleep,
+)
+from anyio.abc import ByteStream
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uvicorn.config import Config
+from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.utils import ClientDisconnected
+from uvicorn.server import ServerState
+
+from skywire.http.limits import HttpLimits
+from skywire.http.peer import Ends
+from skywire.http.transport import StreamTransport
+from skywire.net.errors import HalfCloseUnsupported
+
+READ_SIZE: Final = 65536
+"""Most bytes to feed to the protocol at a time."""
+LINGER_SECONDS: Final = 1.0
+"""For a client that is still sending to read its answer and to leave: what it sends to a closed connection may destroy
+the answer on its way."""
+CANCEL_SECONDS: Final = 5.0
+"""For a cancelled application to end."""
+
+_log: Final = logging.getLogger("skywire.http")
+_protocol_log: Final = logging.getLogger("skywire.http.protocol")
+# uvicorn warns of each malformed request, and no peer shall be able to fill a log. Its errors are the application's.
+_protocol_log.addFilter(lambda record: record.levelno != logging.WARNING)
+
+
+@final
+class HttpConnection:
+    """Serves one connection, once.
+
+    Args:
+        app: what answers.
+        stream: carries the connection; closed at the end.
+        ends: who is at each end of it.
+        limits: what it may cost.
+    """
+
+    def __init__(self, app: ASGIApp, stream: ByteStream, ends: Ends, limits: HttpLimits) -> None:
+        self._app = app
+        self._stream = stream
+        self._ends = ends
+        self._limits = limits
+        self._state = ServerState()
+        self._requests: set[CancelScope] = set()
+        self._http = _protocol(limits, self._state)
+        self._http.app = self._serve_request
+        self._transport = StreamTransport(self._http, client=ends.client, server=ends.server)
+
+    @property
+    def idle(self) -> bool:
+        """Whether it waits for a request."""
+        return not self._state.tasks and not self._transport.get_write_buffer_size()
+
+    def end(self) -> None:
+        """Take no more requests; what is written already is still sent."""
+        self._transport.close()
+
+    async def serve(self) -> None:
+        """Serve requests until the connection is over, and wait for what they started."""
+        self._http.connection_made(self._transport)
+        try:
+            async with create_task_group() as task_group:
+                task_group.start_soon(self._write, task_group.cancel_scope)
+                try:
+                    await self._read()
+                finally:
+                    # Before the application runs again, which must not write to what is over.
+                    self._http.connection_lost(None)
+                task_group.cancel_scope.cancel()
+        finally:
+            try:
+                await self._stream.aclose()
+            finally:
+                await self._end_requests()
+
+    async def _read(self) -> None:
+        """Feed the protocol until the peer, or a time limit, ends it."""
+        conn = self._http.conn
+        head_due = current_time() + self._limits.head_seconds
+        while True:
+            await self._transport.wanted()
+            due = math.inf
+            if conn.their_state is h11.IDLE:
+                due = head_due
+            elif conn.their_state is h11.SEND_BODY:
+                due = current_time() + self._limits.stall_seconds
+            try:
+                if due == math.inf:
+                    data = await self._stream.receive(READ_SIZE)
+                else:
+                    with fail_after(due - current_time()):
+                        data = await self._stream.receive(READ_SIZE)
+                if self._transport.is_closing():
+                    continue
+                self._http.data_received(data)
+            except (EndOfStream, BrokenResourceError, ClosedResourceError):
+                return
+            except TimeoutError:
+                _log.debug("%s:%d sent too slowly", *self._ends.client)
+                return
+            except h11.LocalProtocolError as error:
+                # What came is no HTTP, and the response has begun, so that it cannot be said.
+                _log.debug("%s:%d: %s", *self._ends.client, error)
+                return
+            if conn.their_state is not h11.IDLE:
+                head_due = math.inf
+            elif head_due == math.inf:
+                head_due = current_time() + self._limits.head_seconds
+
+    async def _write(self, connection: CancelScope) -> None:
+        """Send what the protocol writes until it closes, or the peer takes no more; then end the connection."""
+        try:
+            while data := await self._transport.next_to_send():
+                with fail_after(self._limits.stall_seconds):
+                    await self._stream.send(data)
+            if self._http.conn.their_state in (h11.SEND_BODY, h11.ERROR):
+                with contextlib.suppress(HalfCloseUnsupported):
+                    await self._stream.send_eof()
+                await sleep(LINGER_SECONDS)
+        except (BrokenResourceError, ClosedResourceError):
+            pass
+        except TimeoutError:
+            _log.debug("%s:%d does not take its response", *self._ends.client)
+        connection.cancel()
+
+    async def _serve_request(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The application as the protocol sees it."""
+        cycle = self._http.cycle
+        transport = self._transport
+        self._state.default_headers[:] = [_date(int(time.time()))]
+
+        async def send_to_client(message: Message) -> None:
+            if transport.is_closing():
+                raise ClientDisconnected("the client is gone")
+            await send(message)
+
+        # This is cancelled and not the task, from which parts of an application could not be shielded.
+        request = CancelScope()
+        self._requests.add(request)
+        try:
+            with request:
+                await self._app(self._ends.extend(scope), receive, send_to_client)
+        except Exception as error:
+            # What fails behind a response that was sent is no news of the client.
+            if cycle.response_complete or not transport.is_closing():
+                raise
+            _log.debug("a request of %s:%d was given up: %r", *self._ends.client, error)
+        finally:
+            self._requests.discard(request)
+        if transport.is_closing():
+            cycle.disconnected = True
+
+    async def _end_requests(self) -> None:
+        """Give the application time to end what it does, then cancel it."""
+        tasks = self._state.tasks
+        try:
+            if tasks:
+                await asyncio.wait(tasks, timeout=self._limits.finish_seconds)
+        finally:
+            if tasks:
+                for request in self._requests:
+                    request.cancel()
+                with CancelScope(shield=True):
+                    _, stuck = await asyncio.wait(tasks, timeout=CANCEL_SECONDS)
+                for task in stuck:
+                    _log.error("an application ignores that it was cancelled: %r", task)
+
+
+@lru_cache(maxsize=1)
+def _date(now: int) -> tuple[bytes, bytes]:
+    return b"date", formatdate(now, usegmt=True).encode()
+
+
+def _protocol(limits: HttpLimits, state: ServerState) -> H11Protocol:
+    protocol = H11Protocol(config=_config(limits), server_state=state, app_state={})
+    protocol.logger = _protocol_log
+    protocol.access_log = False
+    return protocol
+
+
+@cache
+def _config(limits: HttpLimits) -> Config:
+    config = Config(
+        _no_app,
+        http=H11Protocol,
+        ws="none",
+        lifespan="off",
+        interface="asgi3",
+        log_config=None,
+        # Peers are who the connection says they are, whatever a header claims.
+        proxy_headers=False,
+        forwarded_allow_ips="",
+        server_header=False,
+        workers=1,
+        timeout_keep_alive=limits.idle_seconds,
+        h11_max_incomplete_event_size=limits.head_bytes,
+    )
+    config.load()
+    return config
+
+
+async def _no_app(scope: Scope, receive: Receive, send: Send) -> None:
+    """What the configuration wants to be given; each connection has its own application."""

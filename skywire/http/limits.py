@@ -1,0 +1,41 @@
+"""What a client of the HTTP server may cost us."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, final
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class HttpLimits:
+    """Limits of the HTTP server. There is none on how long a body may take that moves.
+
+    Args:
+        head_bytes: for a request line and its header fields, and for the fields behind a body in chunks; one read of
+            64 KiB may go past it.
+        head_seconds: for a request head to come in, from its first byte; for the first request from the connection on.
+        idle_seconds: between a response and the next request; whole seconds.
+        stall_seconds: without a byte of a body that is not complete, or for 64 KiB of a response to be taken.
+        finish_seconds: for an application to end what it does when its client is gone; it is told, and then cancelled.
+        connections: at a time, on all TCP listeners of one server. At the limit the oldest that waits for a request
+            makes room, and where all are busy the new one is closed.
+
+    Raises:
+        ValueError: one of them is not above 0.
+    """
+
+    head_bytes: int = 32768
+    head_seconds: float = 10.0
+    idle_seconds: int = 30
+    stall_seconds: float = 60.0
+    finish_seconds: float = 10.0
+    connections: int = 512
+
+    def __post_init__(self) -> None:
+        for name in self.__dataclass_fields__:
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} is above 0, or nothing would ever be served")
+
+
+DEFAULT_LIMITS: Final = HttpLimits()

@@ -1,0 +1,145 @@
+"""HTTP servers: any ASGI application on connections of a network, or on local TCP addresses.
+
+They run on asyncio. The lifespan of an application is not run, because the same one may be served by several servers
+at a time: what it needs is opened by whoever makes it, around them all.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import AsyncExitStack
+from typing import Final, final
+
+from anyio import TASK_STATUS_IGNORED, BrokenResourceError, aclose_forcefully, create_task_group, sleep_forever
+from anyio.abc import TaskStatus
+from starlette.types import ASGIApp
+
+from skywire.http.connection import HttpConnection
+from skywire.http.limits import DEFAULT_LIMITS, HttpLimits
+from skywire.http.peer import Ends
+from skywire.net.address import HostPort
+from skywire.net.conn import Conn
+from skywire.net.errors import ListenError
+from skywire.net.tcp import TcpListener, TcpStream, listen
+
+_log: Final = logging.getLogger("skywire.http")
+
+
+async def serve_http(app: ASGIApp, stream: Conn | TcpStream, *, limits: HttpLimits = DEFAULT_LIMITS) -> None:
+    """Serve HTTP/1.1 on one connection until it is over, and close it.
+
+    The ``client`` of a request is the peer's key in hexadecimal and its port, on TCP its host and port; see
+    :func:`skywire.http.peer.peer_of` for what is proven. The ``scheme`` is the network's name, so that addresses an
+    application makes for itself are of that network. Header fields that claim to know the client are not looked at.
+
+    A client that leaves ends its requests: the application is told by ``http.disconnect``, and by an OSError when it
+    sends; what it then still does is cancelled after a while. Nothing is left when this returns or is cancelled.
+
+    Args:
+        app: answers; as a whole it may be served on many connections at a time.
+        stream: the connection; it belongs to this function from here on.
+        limits: what the client may cost.
+    """
+    try:
+        ends = Ends.of(stream)
+    except BrokenResourceError:
+        await aclose_forcefully(stream)
+        return
+    await HttpConnection(app, stream, ends, limits).serve()
+
+
+def http_handler(app: ASGIApp, *, limits: HttpLimits = DEFAULT_LIMITS) -> Callable[[Conn], Awaitable[None]]:
+    """The handler for a dispatcher that serves ``app`` on each connection: see :func:`serve_http`."""
+
+    async def handle(conn: Conn) -> None:
+        await serve_http(app, conn, limits=limits)
+
+    return handle
+
+
+@final
+class HttpServer:
+    """Serves an application on local TCP addresses, in the clear and to everyone who can reach them.
+
+    Args:
+        app: see :func:`serve_http`.
+        listen: where.
+        limits: what clients may cost.
+    """
+
+    def __init__(self, app: ASGIApp, *, listen: Iterable[HostPort], limits: HttpLimits = DEFAULT_LIMITS) -> None:
+        self._app = app
+        self._listen = tuple(listen)
+        self._limits = limits
+        self._addresses: tuple[HostPort, ...] = ()
+        self._live: dict[HttpConnection, None] = {}
+
+    @property
+    def addresses(self) -> tuple[HostPort, ...]:
+        """Where it listens, with the ports the system chose; empty while it does not serve."""
+        return self._addresses
+
+    @property
+    def live(self) -> int:
+        """Connections at this moment."""
+        return len(self._live)
+
+    async def serve(self, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
+        """Take connections until cancelled; reports started once it does.
+
+        Raises:
+            ListenError: a local address cannot be used.
+        """
+        async with AsyncExitStack() as stack:
+            listeners = [await stack.enter_async_context(await _listen(where)) for where in self._listen]
+            self._addresses = tuple(HostPort(host, port) for one in listeners for host, port in one.addresses)
+            stack.callback(self._forget_addresses)
+            async with create_task_group() as task_group:
+                for listener in listeners:
+                    task_group.start_soon(listener.serve, self._serve_stream, task_group, self._make_room)
+                task_status.started()
+                await sleep_forever()
+
+    async def _serve_stream(self, stream: TcpStream) -> None:
+        try:
+            ends = Ends.of(stream)
+        except BrokenResourceError:
+            await aclose_forcefully(stream)
+            return
+        if len(self._live) < self._limits.connections or self._end_idle(1):
+            await self._serve_connection(HttpConnection(self._app, stream, ends, self._limits), ends)
+        else:
+            _log.info("%s:%d was turned away: all %d connections are busy", *ends.client, self._limits.connections)
+            await aclose_forcefully(stream)
+
+    async def _serve_connection(self, connection: HttpConnection, ends: Ends) -> None:
+        self._live[connection] = None
+        try:
+            await connection.serve()
+        except Exception:
+            _log.exception("the connection of %s:%d failed", *ends.client)
+        finally:
+            self._live.pop(connection, None)
+
+    def _make_room(self) -> None:
+        """The system has nothing left for another connection: a quarter of those that wait for a request go."""
+        self._end_idle((sum(each.idle for each in self._live) + 3) // 4)
+
+    def _end_idle(self, count: int) -> int:
+        """End the oldest connections that wait for a request, at most so many; how many it were."""
+        oldest = [each for each in self._live if each.idle][:count]
+        for each in oldest:
+            each.end()
+            del self._live[each]
+        return len(oldest)
+
+    def _forget_addresses(self) -> None:
+        self._addresses = ()
+
+
+async def _listen(where: HostPort) -> TcpListener:
+    try:
+        return await listen(where.host, where.port)
+    except OSError as error:
+        raise ListenError(f"cannot listen on {where}: {error.strerror or error}") from error
