@@ -29,12 +29,15 @@ _READ_SIZE: Final = 64
 """Messages to look at in one go."""
 
 
-async def serve_control(conn: Conn, *, silence_seconds: float = SILENCE_SECONDS) -> None:
+async def serve_control(
+    conn: Conn, *, silence_seconds: float = SILENCE_SECONDS, answer_seconds: float = ANSWER_SECONDS
+) -> None:
     """The handler for a dispatcher: answer pings until the peer leaves, breaks the rules, or is not heard any more.
 
     Args:
         conn: the connection; the caller closes it.
         silence_seconds: see SILENCE_SECONDS.
+        answer_seconds: see ANSWER_SECONDS.
 
     Raises:
         StreamBroken: the connection failed.
@@ -48,7 +51,7 @@ async def serve_control(conn: Conn, *, silence_seconds: float = SILENCE_SECONDS)
                 return
         if not messages or _are_wrong(messages):
             return
-        with move_on_after(ANSWER_SECONDS) as sending:
+        with move_on_after(answer_seconds) as sending:
             await _answer(conn, messages)
         if sending.cancelled_caught:
             return

@@ -10,6 +10,7 @@ from anyio import BrokenResourceError, CancelScope, ClosedResourceError, aclose_
 
 from skywire.errors import NetworkError, SkywireError
 from skywire.net.tcp import TcpStream
+from skywire.net.waiter import waiters
 from skywire.wire.yamux import DEFAULT_CONFIG, Config, Event, Role, Session
 
 clock: Final[Callable[[], float]] = time.monotonic
@@ -57,6 +58,8 @@ class Mux:
         self._sink = sink
         self._write_seconds = write_seconds
         self._stuck_since: float | None = None
+        self.new_waiter: Final = waiters()
+        """Makes waiters for the event loop that this runs on."""
         self.session: Final = Session(role, now=clock(), config=config)
         """Opens, accepts, sends and ends streams; call :meth:`flush` afterwards."""
 

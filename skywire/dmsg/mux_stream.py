@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, final
 
-from anyio import BrokenResourceError, BusyResourceError, ClosedResourceError, EndOfStream, Event
+from anyio import BrokenResourceError, BusyResourceError, ClosedResourceError, EndOfStream
 from anyio.abc import ByteStream
 from anyio.lowlevel import checkpoint
 
@@ -36,13 +36,13 @@ class MuxStream(ByteStream):
         self._ended = False
         self._error: Exception | None = None
         self._closed = False
-        self._reader: Event | None = None
-        self._writer: Event | None = None
+        self._reader = mux.new_waiter()
+        self._writer = mux.new_waiter()
         self._sends_in_a_row = 0
 
     async def receive(self, max_bytes: int = 65536) -> bytes:
         """Between 1 and ``max_bytes`` bytes, as soon as there are any."""
-        if self._reader is not None:
+        if self._reader.waiting:
             raise BusyResourceError("receiving from")
         received = self._received
         while self._closed or not received.size:
@@ -53,11 +53,7 @@ class MuxStream(ByteStream):
             if self._ended:
                 raise EndOfStream
             self._sends_in_a_row = 0
-            self._reader = event = Event()
-            try:
-                await event.wait()
-            finally:
-                self._reader = None
+            await self._reader.wait()
         data = received.popleft()
         if len(data) > max_bytes:
             received.appendleft(memoryview(data)[max_bytes:])
@@ -68,7 +64,7 @@ class MuxStream(ByteStream):
 
     async def send(self, item: bytes) -> None:
         """Send all of ``item``; returns when the session has taken it."""
-        if self._writer is not None:
+        if self._writer.waiting:
             raise BusyResourceError("sending to")
         mux = self._mux
         session = mux.session
@@ -87,11 +83,7 @@ class MuxStream(ByteStream):
                     break
                 rest = memoryview(rest)[taken:]
             self._sends_in_a_row = 0
-            self._writer = event = Event()
-            try:
-                await event.wait()
-            finally:
-                self._writer = None
+            await self._writer.wait()
         self._sends_in_a_row += 1
         if self._sends_in_a_row > _SENDS_IN_A_ROW:
             self._sends_in_a_row = 0
@@ -119,13 +111,11 @@ class MuxStream(ByteStream):
     def data_received(self, data: bytes) -> None:
         """Bytes came."""
         self._received.append(data)
-        if self._reader is not None:
-            self._reader.set()
+        self._reader.wake()
 
     def writable(self) -> None:
         """The window opened, or the system took all output."""
-        if self._writer is not None:
-            self._writer.set()
+        self._writer.wake()
 
     def end(self, error: Exception | None = None) -> None:
         """The peer ended it, or (with an error) it broke."""
@@ -141,7 +131,5 @@ class MuxStream(ByteStream):
         self._wake()
 
     def _wake(self) -> None:
-        if self._reader is not None:
-            self._reader.set()
-        if self._writer is not None:
-            self._writer.set()
+        self._reader.wake()
+        self._writer.wake()

@@ -290,6 +290,7 @@ class RecordReader:
             self._highest = highest
             if start == size:
                 self._input, self._start = b"", 0
+                self.waiting = False
             else:
                 self._start = start
         return plaintexts[0] if len(plaintexts) == 1 else b"".join(plaintexts)

@@ -6,9 +6,8 @@ time than through a portable stream. On other loops they are anyio's.
 
 from __future__ import annotations
 
-import sys
-
 from skywire.net.tcp.contract import Handler, Sink, SocketAddress, TcpListener, TcpStream
+from skywire.net.waiter import runs_on_asyncio
 
 __all__ = ["Handler", "Sink", "SocketAddress", "TcpListener", "TcpStream", "connect", "listen"]
 
@@ -19,7 +18,7 @@ async def connect(host: str, port: int) -> TcpStream:
     Raises:
         OSError: nobody answers, or the name is not known.
     """
-    if _on_asyncio():
+    if runs_on_asyncio():
         from skywire.net.tcp import on_asyncio
 
         return await on_asyncio.connect(host, port)
@@ -38,21 +37,10 @@ async def listen(host: str, port: int) -> TcpListener:
     Raises:
         OSError: an address cannot be used.
     """
-    if _on_asyncio():
+    if runs_on_asyncio():
         from skywire.net.tcp import on_asyncio
 
         return await on_asyncio.listen(host, port)
     from skywire.net.tcp import on_anyio
 
     return await on_anyio.listen(host, port)
-
-
-def _on_asyncio() -> bool:
-    """Whether the caller is an asyncio task; trio as a guest of an asyncio loop is trio."""
-    asyncio = sys.modules.get("asyncio")
-    if asyncio is None:
-        return False
-    try:
-        return asyncio.current_task() is not None
-    except RuntimeError:
-        return False
