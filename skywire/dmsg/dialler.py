@@ -17,7 +17,7 @@ from skywire.dmsg.errors import DmsgRefused, DmsgUnreachable, SessionOver
 from skywire.dmsg.limits import Limits
 from skywire.dmsg.places import place_of
 from skywire.dmsg.pool import SessionPool
-from skywire.dmsg.ports import EphemeralPorts
+from skywire.dmsg.ports import EphemeralPorts, NoPortLeft
 from skywire.dmsg.session import ClientSession
 from skywire.dmsg.stream_handshake import IPAddress, request_ip, request_stream
 from skywire.errors import NetworkError, ProtocolError
@@ -194,7 +194,10 @@ class Dialler:
             raise ServerFailed(f"server {server} at {place.where}: {str(error) or 'no answer in time'}") from error
 
     async def _open(self, session: ClientSession, address: Address, owner: Owner) -> RecordConn:
-        port = self._ports.take()
+        try:
+            port = self._ports.take()
+        except NoPortLeft as error:
+            raise DmsgUnreachable(address, ErrorCode.PORT_OCCUPIED, str(error)) from error
         try:
             stream = await session.open_stream(lambda: self._ports.free(port))
         except BaseException:

@@ -5,12 +5,13 @@ Nobody waits here: whatever a client sends is handled in the callback of the rea
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Final, Protocol, final
 
 from skywire.dmsg.limits import SESSION_OUTPUT, Limits
 from skywire.dmsg.mux import Mux, clock
 from skywire.dmsg.objects import ObjectSeal
-from skywire.errors import NetworkError, SkywireError
+from skywire.errors import LocalProtocolError, NetworkError, SkywireError
 from skywire.net.handshake import Secured
 from skywire.net.tcp import TcpStream
 from skywire.wire import yamux
@@ -106,11 +107,15 @@ class RelaySession:
             self._starved.add(self.users[stream_id])
             return 0
         self._owner.touched(self)
-        return mux.session.send(stream_id, data)
+        try:
+            return mux.session.send(stream_id, data)
+        except LocalProtocolError:  # it is over, as one of the events of the same read is about to tell
+            return 0
 
     def send_object(self, stream_id: int, signed: SignedObject) -> None:
         """Queue a request or a response on a stream that has carried nothing yet in this direction, so that it fits."""
-        self.mux.session.send(stream_id, self.seal.seal(signed))
+        with suppress(LocalProtocolError):  # see send
+            self.mux.session.send(stream_id, self.seal.seal(signed))
         self._owner.touched(self)
 
     def consumed(self, stream_id: int, size: int) -> None:
