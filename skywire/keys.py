@@ -12,7 +12,7 @@ import string
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple, NoReturn, Self, final
 
-from coincurve import PrivateKey, PublicKey
+from coincurve import GLOBAL_CONTEXT, PrivateKey, PublicKey
 
 from skywire.errors import InvalidKey
 
@@ -174,13 +174,13 @@ class SecKey:
     secret: bytes
     public: PubKey = field(init=False)
     """The public key that belongs to this secret key."""
-    _private: PrivateKey = field(init=False)
+    _private: _PrivateKey = field(init=False)
 
     def __post_init__(self) -> None:
         if len(self.secret) != SEC_KEY_SIZE:
             raise InvalidKey(f"a secret key is {SEC_KEY_SIZE} bytes, this is {len(self.secret)}")
         try:
-            private = PrivateKey(self.secret)
+            private = _PrivateKey(self.secret)
         except ValueError:
             raise InvalidKey("not a secret key: the number is zero or not below the order of the curve") from None
         object.__setattr__(self, "_private", private)
@@ -241,6 +241,15 @@ class SecKey:
         return f"<secret key of {self.public}>"
 
     __repr__ = __str__
+
+
+class _PrivateKey(PrivateKey):
+    """coincurve's, made in half the time: its own constructor also computes the key of Schnorr signatures."""
+
+    def __init__(self, secret: bytes) -> None:
+        self.public_key = PublicKey.from_secret(secret)
+        self.secret = secret
+        self.context = GLOBAL_CONTEXT
 
 
 def _known_point(point: PublicKey) -> PubKey:
