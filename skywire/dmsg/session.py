@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, final
 
-from anyio import Event, aclose_forcefully, fail_after, move_on_after, sleep
+from anyio import Event, aclose_forcefully, current_time, fail_after, move_on_after, sleep
 
 from skywire.dmsg.errors import SessionOver
 from skywire.dmsg.limits import Limits
@@ -231,16 +231,16 @@ async def open_session(
         HandshakeAborted: the server left.
         ProtocolError: it breaks the rules, or is not the one with that key.
     """
-    with fail_after(limits.connect_seconds):
+    with fail_after(limits.connect_seconds) as limit:
         stream = await connect(where.host, where.port)
-    try:
-        started = clock()
-        with fail_after(limits.session_handshake_seconds):
+        try:
+            limit.deadline = current_time() + limits.session_handshake_seconds
+            started = clock()
             secured = await initiate(stream, identity, server)
-        now = clock()
-        # Two round trips of the handshake took less than this.
-        quiet = max(MIN_QUIET, 2 * (now - started)) * (quiet_factor or not secured.post_quantum)
-        return ClientSession(stream, secured, quiet_until=now + quiet, take=take, limits=limits)
-    except BaseException:
-        await aclose_forcefully(stream)
-        raise
+            now = clock()
+            # Two round trips of the handshake took less than this.
+            quiet = max(MIN_QUIET, 2 * (now - started)) * (quiet_factor or not secured.post_quantum)
+            return ClientSession(stream, secured, quiet_until=now + quiet, take=take, limits=limits)
+        except BaseException:
+            await aclose_forcefully(stream)
+            raise

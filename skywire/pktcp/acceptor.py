@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Final, final
 
-from anyio import BrokenResourceError, CancelScope, aclose_forcefully, fail_after
+from anyio import BrokenResourceError, aclose_forcefully, fail_after
 
 from skywire.errors import ProtocolError
 from skywire.keys import PubKey, SecKey
@@ -138,17 +138,15 @@ class Acceptor:
         )
 
     async def _shake_hands(self, stream: TcpStream, host: str) -> Secured:
-        with CancelScope() as displaced:
-            self._half_open.add(host, displaced)
-            self._stats.half_open += 1
-            try:
-                with fail_after(self._limits.handshake_seconds):
+        try:
+            with fail_after(self._limits.handshake_seconds) as handshake:
+                self._half_open.add(host, handshake)
+                self._stats.half_open += 1
+                try:
                     return await respond(stream, self._identity)
-            except TimeoutError:
-                raise HandshakeTimeout(
-                    f"a handshake was not finished in {self._limits.handshake_seconds:g} s"
-                ) from None
-            finally:
-                self._stats.half_open -= 1
-                self._half_open.remove(host, displaced)
+                finally:
+                    self._stats.half_open -= 1
+                    self._half_open.remove(host, handshake)
+        except TimeoutError:
+            raise HandshakeTimeout(f"a handshake was not finished in {self._limits.handshake_seconds:g} s") from None
         raise TooManyConnections(f"a handshake made room: {self._limits.half_open} were under way")

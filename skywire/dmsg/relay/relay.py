@@ -13,7 +13,6 @@ from typing import Final, final
 from anyio import (
     TASK_STATUS_IGNORED,
     BrokenResourceError,
-    CancelScope,
     Event,
     aclose_forcefully,
     create_task_group,
@@ -176,15 +175,15 @@ class Relay:
         return RelaySession(stream, secured, host, self._switch, self._limits)
 
     async def _shake_hands(self, stream: TcpStream, host: str) -> Secured:
-        with CancelScope() as displaced:
-            self._half_open.add(host, displaced)
-            self.stats.half_open += 1
-            try:
-                with fail_after(self._limits.session_handshake_seconds):
+        try:
+            with fail_after(self._limits.session_handshake_seconds) as handshake:
+                self._half_open.add(host, handshake)
+                self.stats.half_open += 1
+                try:
                     return await respond(stream, self._identity)
-            except TimeoutError:
-                raise HandshakeTimeout("a handshake was not finished in time") from None
-            finally:
-                self.stats.half_open -= 1
-                self._half_open.remove(host, displaced)
+                finally:
+                    self.stats.half_open -= 1
+                    self._half_open.remove(host, handshake)
+        except TimeoutError:
+            raise HandshakeTimeout("a handshake was not finished in time") from None
         raise TooManyConnections("a handshake made room for another one")
