@@ -60,6 +60,7 @@ def relay(parameters: Parameters) -> None:
             server = Relay(RELAY, listen=[LOOPBACK], discovery=entries, max_sessions=100_000)
             async with anyio.create_task_group() as task_group:
                 await task_group.start(server.serve)
+                await server.announced()
                 answer(relay_port=server.addresses[0].port, relay_pid=os.getpid())
 
     skywire.run(run)

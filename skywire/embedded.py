@@ -91,4 +91,5 @@ async def start(
         task_group.start_soon(directory.maintain)
         for relay in deployment.relays:
             await task_group.start(relay.serve)
+            await relay.announced()
         yield deployment

@@ -10,12 +10,10 @@ from typing import Annotated
 from cyclopts import App, Parameter
 
 from skywire import keyfile
+from skywire.cli.identity import first_line
 from skywire.cli.program import Json, UsageError, show_json
 from skywire.errors import KeyFileError
 from skywire.keys import PubKey, SecKey
-
-MAX_PASSPHRASE_FILE = 1024
-"""Bytes that are read of a passphrase file."""
 
 
 def add_key_commands(app: App) -> None:
@@ -85,11 +83,7 @@ def _passphrase(ask: bool, file: Path | None) -> str | None:
     if ask and file:
         raise UsageError("either ask for a passphrase or name its file, not both")
     if file:
-        try:
-            with file.open("rb") as source:
-                return source.read(MAX_PASSPHRASE_FILE).decode("utf-8").partition("\n")[0].rstrip("\r")
-        except (OSError, UnicodeDecodeError) as error:
-            raise KeyFileError(f"cannot read the passphrase from {file}: {error}") from error
+        return first_line(file)
     if not ask:
         return None
     first = getpass.getpass("passphrase: ")

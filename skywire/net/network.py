@@ -104,11 +104,12 @@ EVERYONE: Final[Container[PubKey]] = _Everyone()
 
 @final
 class SingleHandler(Dispatcher):
-    """The dispatcher of a program that serves one thing: each port goes to the same handler.
+    """The dispatcher of a program that serves one thing.
 
     Args:
         handler: serves one connection to its end.
         peers: the keys that are admitted; none unless given.
+        port: the only port that is served; every port goes to the handler when None.
         owner: on whose behalf.
     """
 
@@ -117,15 +118,17 @@ class SingleHandler(Dispatcher):
         handler: Callable[[Conn], Awaitable[None]],
         *,
         peers: Container[PubKey] = frozenset(),
+        port: int | None = None,
         owner: Owner = CORE,
     ) -> None:
         self._handler = handler
+        self._port = port
         self._peers = peers
         self._owner = owner
 
     def admit(self, network: str, port: int, peer: PubKey) -> Owner | None:
         """See :meth:`Dispatcher.admit`."""
-        return self._owner if peer in self._peers else None
+        return self._owner if peer in self._peers and self._port in {None, port} else None
 
     async def handle(self, conn: Conn) -> None:
         """See :meth:`Dispatcher.handle`."""

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
-import signal
 from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -13,26 +11,28 @@ from pathlib import Path
 from typing import Annotated, Final
 from urllib.parse import urlsplit
 
-from anyio import create_task_group, open_signal_receiver
-from anyio.abc import TaskGroup
+from anyio import sleep_forever
 from cyclopts import App, Parameter
 
 from skywire import runtime
+from skywire.cli.identity import identity_from, shared_passphrase
 from skywire.cli.program import Json, UsageError
+from skywire.cli.service import notify, until_terminated
 from skywire.dmsg.discovery.directory import Directory
 from skywire.dmsg.discovery.memory import MemoryStore
+from skywire.dmsg.discovery.over_dmsg import serve_over_dmsg
 from skywire.dmsg.discovery.store import Store
 from skywire.errors import InvalidAddress, InvalidKey
-from skywire.keys import PubKey
-from skywire.net.address import HostPort
-from skywire.net.errors import ListenError
+from skywire.keys import PubKey, SecKey
+from skywire.net.address import MAX_PORT, HostPort
+from skywire.net.background import Background
 from skywire.net.listening import listening_places
 from skywire.wire.discovery import Rules
 
 AUTH_VARIABLE: Final = "DMSG_DISC_AUTH"
 """The environment variable with the passphrase that makes servers official."""
-MAX_AUTH_FILE: Final = 1024
-"""Bytes that are read of the file with that passphrase."""
+KEY_VARIABLE: Final = "DMSG_DISC_SK"
+"""The environment variable with the secret key under which the discovery is served over dmsg, too."""
 
 
 def add_disc_command(app: App) -> None:
@@ -50,6 +50,9 @@ def disc(
     test_mode: Annotated[bool, Parameter(name=["--test-mode", "-t"], negative="")] = False,
     enable_load_testing: Annotated[bool, Parameter(negative="")] = False,
     metrics: Annotated[str | None, Parameter(name=["--metrics", "-m"])] = None,
+    key_file: Path | None = None,
+    passphrase_file: Path | None = None,
+    dmsg_port: int = 80,
     as_json: Json = False,
 ) -> None:
     """Serve a dmsg discovery, the directory of who is reached through which servers.
@@ -74,14 +77,23 @@ def disc(
         Check no signature, no time and no order of updates.
     metrics:
         Where to serve figures for Prometheus, by HTTP on every path.
+    key_file:
+        A file with a key, under which it is served over dmsg, too, by all its servers; or set DMSG_DISC_SK.
+    passphrase_file:
+        The first line of this file opens the key file; else it is asked for.
+    dmsg_port:
+        The port there.
     """
+    if not 1 <= dmsg_port <= MAX_PORT:
+        raise UsageError(f"a port is 1 to {MAX_PORT}, not {dmsg_port}")
+    identity = identity_from(key_file, passphrase_file, KEY_VARIABLE)
     monitors = _texts(whitelist_keys)
     for text in monitors:
         _key(text)
     rules = Rules(
         allow_loopback=test_mode,
         load_testing=enable_load_testing,
-        passphrase=_passphrase(auth_file),
+        passphrase=shared_passphrase(auth_file, AUTH_VARIABLE),
         official_servers=frozenset(_key(text) for text in _texts(official_servers)),
         network_monitors=frozenset(monitors),
     )
@@ -98,9 +110,15 @@ def disc(
             raise UsageError(f"not the address of a Redis: {error}") from None
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     service = _Service(
-        Directory(store, rules), store, _places(addr), () if metrics is None else _places(metrics), as_json=as_json
+        Directory(store, rules),
+        store,
+        _places(addr),
+        () if metrics is None else _places(metrics),
+        identity,
+        dmsg_port,
+        as_json=as_json,
     )
-    runtime.run(service.serve)
+    runtime.run(until_terminated, service.serve)
 
 
 @dataclass(frozen=True)
@@ -109,41 +127,44 @@ class _Service:
     store: Store
     listen: Sequence[HostPort]
     listen_metrics: Sequence[HostPort]
+    identity: SecKey | None
+    dmsg_port: int
     as_json: bool
 
     async def serve(self) -> None:
-        """Serve until SIGTERM comes, or be cancelled."""
-        failure: ListenError | BrokenPipeError | None = None
-        async with aclosing(self.store), create_task_group() as task_group:
-            with open_signal_receiver(signal.SIGTERM) as signals:
-                try:
-                    await self._start(task_group)
-                except (ListenError, BrokenPipeError) as error:
-                    failure = error
-                else:
-                    await anext(signals)
-            task_group.cancel_scope.cancel()
-        if failure is not None:
-            raise failure
-
-    async def _start(self, task_group: TaskGroup) -> None:
+        """Serve until cancelled."""
         from skywire.dmsg.discovery.metrics import DiscoveryMetrics
         from skywire.dmsg.discovery.service import DiscoveryApp
         from skywire.http.server import HttpServer
 
         figures = DiscoveryMetrics()
-        server = HttpServer(DiscoveryApp(self.directory), listen=self.listen)
+        app = DiscoveryApp(self.directory)
+        server = HttpServer(app, listen=self.listen)
         metrics = HttpServer(figures.app, listen=self.listen_metrics)
-        await task_group.start(server.serve)
-        await task_group.start(metrics.serve)
-        task_group.start_soon(self.directory.maintain, figures.update)
-        urls = [f"http://{where}" for where in server.addresses]
-        metrics_urls = [f"http://{where}/metrics" for where in metrics.addresses]
+        async with aclosing(self.store), Background() as task_group:
+            await task_group.start(server.serve)
+            await task_group.start(metrics.serve)
+            task_group.start_soon(self.directory.maintain, figures.update)
+            if self.identity is not None:
+                task_group.start_soon(serve_over_dmsg, self.directory, app, self.identity, self.dmsg_port)
+            self._show(server.addresses, metrics.addresses)
+            notify("READY=1")
+            try:
+                await sleep_forever()
+            finally:
+                notify("STOPPING=1")
+
+    def _show(self, listening: Sequence[HostPort], metrics: Sequence[HostPort]) -> None:
+        urls = [f"http://{where}" for where in listening]
+        metrics_urls = [f"http://{where}/metrics" for where in metrics]
+        dmsg_url = "" if self.identity is None else f"dmsg://{self.identity.public}:{self.dmsg_port}"
         if self.as_json:
-            print(json.dumps({"urls": urls, "metrics": metrics_urls}), flush=True)
+            facts = {"urls": urls, "metrics": metrics_urls, **({"dmsg": dmsg_url} if dmsg_url else {})}
+            print(json.dumps(facts), flush=True)
         else:
             more = f", its figures at {' and '.join(metrics_urls)}" if metrics_urls else ""
-            print(f"the discovery is at {' and '.join(urls)}{more}", flush=True)
+            also = f", and at {dmsg_url} once there is a server" if dmsg_url else ""
+            print(f"the discovery is at {' and '.join(urls)}{also}{more}", flush=True)
 
 
 def _texts(line: str) -> list[str]:
@@ -162,16 +183,3 @@ def _places(text: str) -> Sequence[HostPort]:
         return listening_places(text)
     except InvalidAddress as error:
         raise UsageError(str(error)) from None
-
-
-def _passphrase(file: Path | None) -> str:
-    if file is None:
-        return os.environ.get(AUTH_VARIABLE, "")
-    try:
-        with file.open("rb") as source:
-            line = source.read(MAX_AUTH_FILE).decode("utf-8").partition("\n")[0].rstrip("\r")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"cannot read the passphrase from {file}: {error}") from error
-    if not line:
-        raise UsageError(f"the first line of {file} is empty, and an empty passphrase is none")
-    return line

@@ -4,26 +4,25 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import resource
-import signal
-import socket
 import sys
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final, final
+from typing import TYPE_CHECKING, Annotated, Final
 
-from anyio import Event, create_task_group, move_on_after, open_signal_receiver, sleep_forever
-from anyio.abc import TaskGroup, TaskStatus
+from anyio import move_on_after, sleep_forever
+from anyio.abc import TaskGroup
 from cyclopts import App, Parameter
 
 from skywire import runtime
+from skywire.cli.identity import shared_passphrase
 from skywire.cli.program import Json, UsageError
+from skywire.cli.service import notify, until_terminated
 from skywire.errors import InvalidAddress
 from skywire.net.address import HostPort
-from skywire.net.errors import ListenError
+from skywire.net.background import Background
 from skywire.net.listening import listening_places
 
 if TYPE_CHECKING:  # loaded only by who starts a server
@@ -33,8 +32,6 @@ if TYPE_CHECKING:  # loaded only by who starts a server
 
 AUTH_VARIABLE: Final = "DMSG_SERVER_AUTH"
 """The environment variable with the passphrase by which the discovery takes this server for an official one."""
-MAX_AUTH_FILE: Final = 1024
-"""Bytes that are read of the file with that passphrase."""
 ANNOUNCE_SECONDS: Final = 3.0
 """For the discovery to take this server before it is called ready without that."""
 SPARE_FILES: Final = 1024
@@ -108,7 +105,7 @@ def start(
         listen_metrics = () if metrics is None else listening_places(metrics)
     except InvalidAddress as error:
         raise UsageError(str(error)) from None
-    passphrase = _passphrase(auth_file)
+    passphrase = shared_passphrase(auth_file, AUTH_VARIABLE)
     settings = load(config)
     try:
         discovery = HttpDiscovery(settings.discovery)
@@ -119,7 +116,8 @@ def start(
     for name, _ in settings.unknown:
         _log.warning("%s: the key %r means nothing here", config, name[:100])
     _allow_files(settings.max_sessions + SPARE_FILES)
-    runtime.run(_Server(settings, discovery, passphrase, listen_metrics, as_json=as_json).serve)
+    server = _Server(settings, discovery, passphrase, listen_metrics, as_json=as_json)
+    runtime.run(until_terminated, server.serve)
 
 
 @dataclass(frozen=True)
@@ -131,32 +129,24 @@ class _Server:
     as_json: bool
 
     async def serve(self) -> None:
-        """Serve until SIGTERM comes, or be cancelled; then the entry is taken back."""
+        """Serve until cancelled; then the entry is taken back."""
         from skywire.dmsg.relay import Relay
 
         config = self.config
-        failure: ListenError | BrokenPipeError | None = None
-        with open_signal_receiver(signal.SIGTERM) as signals:
+        async with self.discovery as discovery, Background() as task_group:
+            relay = Relay(
+                config.identity,
+                listen=listening_places(config.local_address),
+                discovery=discovery,
+                public_address=config.public_address,
+                max_sessions=config.max_sessions,
+                passphrase=self.passphrase,
+                update_seconds=config.update_seconds,
+            )
             try:
-                async with self.discovery as discovery, create_task_group() as task_group:
-                    relay = Relay(
-                        config.identity,
-                        listen=listening_places(config.local_address),
-                        discovery=discovery,
-                        public_address=config.public_address,
-                        max_sessions=config.max_sessions,
-                        passphrase=self.passphrase,
-                        update_seconds=config.update_seconds,
-                    )
-                    task_group.start_soon(_stop_on, signals, task_group)
-                    try:
-                        await self._run(relay, task_group)
-                    finally:
-                        _notify("STOPPING=1")
-            except* (ListenError, BrokenPipeError) as group:
-                failure = next(error for error in group.exceptions if isinstance(error, ListenError | BrokenPipeError))
-        if failure is not None:
-            raise failure
+                await self._run(relay, task_group)
+            finally:
+                notify("STOPPING=1")
 
     async def _run(self, relay: Relay, task_group: TaskGroup) -> None:
         from skywire.dmsg.relay.health import health_app
@@ -173,16 +163,15 @@ class _Server:
             await task_group.start(server.serve)
             task_group.start_soon(figures.run)
             metrics_places = server.addresses
-        announced = _Announced()
-        task_group.start_soon(_serve_relay, relay, announced)
-        with move_on_after(ANNOUNCE_SECONDS):
-            await announced.event.wait()
-        is_announced = announced.event.is_set()
+        await task_group.start(relay.serve)
+        with move_on_after(ANNOUNCE_SECONDS) as waiting:
+            await relay.announced()
+        is_announced = not waiting.cancelled_caught
         self._show(relay, health.addresses, metrics_places, announced=is_announced)
-        _notify("READY=1")
+        notify("READY=1")
         if not is_announced:
             print("the discovery has not taken this server yet, and clients cannot find it until then", file=sys.stderr)
-            await announced.event.wait()
+            await relay.announced()
             print("the discovery has taken this server", file=sys.stderr)
         await sleep_forever()
 
@@ -205,44 +194,6 @@ class _Server:
             print(f"the server {relay.public} is at {at}, its health at {health_at}{more}", flush=True)
 
 
-@final
-class _Announced(TaskStatus[None]):
-    """Told by a relay that it has started."""
-
-    def __init__(self) -> None:
-        self.event: Final = Event()
-
-    def started(self, value: None = None) -> None:
-        self.event.set()
-
-
-async def _stop_on(signals: AsyncIterator[signal.Signals], task_group: TaskGroup) -> None:
-    await anext(signals)
-    task_group.cancel_scope.cancel()
-
-
-async def _serve_relay(relay: Relay, announced: _Announced) -> None:
-    await relay.serve(task_status=announced)
-
-
-def _passphrase(file: Path | None) -> str:
-    if file is None:
-        line = os.environ.get(AUTH_VARIABLE, "")
-        source = AUTH_VARIABLE
-    else:
-        try:
-            with file.open("rb") as opened:
-                line = opened.read(MAX_AUTH_FILE).decode("utf-8").partition("\n")[0].rstrip("\r")
-        except (OSError, UnicodeDecodeError) as error:
-            raise UsageError(f"cannot read the passphrase from {file}: {error}") from error
-        if not line:
-            raise UsageError(f"the first line of {file} is empty, and an empty passphrase is none")
-        source = f"the first line of {file}"
-    if not line.isprintable():
-        raise UsageError(f"{source} has characters that no passphrase has")
-    return line
-
-
 def _allow_files(wanted: int) -> None:
     """Have as many open files as there can be sessions, as far as the system lets us."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -251,16 +202,3 @@ def _allow_files(wanted: int) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
         if allowed < wanted:
             _log.warning("max_sessions needs %d open files, and the system allows %d: see ulimit -Hn", wanted, allowed)
-
-
-def _notify(state: str) -> None:
-    """Tell systemd, if it wants to know: see sd_notify(3)."""
-    place = os.environ.get("NOTIFY_SOCKET", "")
-    if not place.startswith(("/", "@")):
-        return
-    try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
-            channel.setblocking(False)
-            channel.sendto(state.encode(), place.replace("@", "\0", 1) if place[0] == "@" else place)
-    except OSError as error:
-        _log.warning("cannot tell systemd %s: %s", state, error)

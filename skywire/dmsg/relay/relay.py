@@ -18,6 +18,7 @@ from anyio import (
     create_task_group,
     fail_after,
     sleep,
+    sleep_forever,
 )
 from anyio.abc import TaskStatus
 
@@ -88,6 +89,11 @@ class Relay:
         self._switch = Switch(identity, limits, self.stats, self._sessions_changed)
         self._registration: ServerRegistration | None = None
         self._addresses: tuple[HostPort, ...] = ()
+        self._announced = Event()
+
+    async def announced(self) -> None:
+        """Wait until clients can find it: until its discovery, if it has one, has taken its entry."""
+        await self._announced.wait()
 
     @property
     def addresses(self) -> tuple[HostPort, ...]:
@@ -95,7 +101,7 @@ class Relay:
         return self._addresses
 
     async def serve(self, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
-        """Take sessions until cancelled; started once it listens and, if it has a discovery, is announced there.
+        """Take sessions until cancelled; started once it listens.
 
         Raises:
             ListenError: a local address cannot be used.
@@ -104,13 +110,12 @@ class Relay:
             listeners = [await stack.enter_async_context(await listen_on(where)) for where in self._listen]
             self._addresses = tuple(HostPort(host, port) for one in listeners for host, port in one.addresses)
             stack.callback(self._forget_addresses)
-            announced = Event()
             async with create_task_group() as task_group:
                 task_group.start_soon(self._keep_time)
                 for listener in listeners:
                     task_group.start_soon(listener.serve, self._serve_connection, task_group, self._half_open.make_room)
                 if self._discovery is None:
-                    announced.set()
+                    self._announced.set()
                 else:
                     self._registration = ServerRegistration(
                         self._identity,
@@ -120,11 +125,10 @@ class Relay:
                         passphrase=self._passphrase,
                         update_seconds=self._update_seconds,
                     )
-                    task_group.start_soon(self._registration.run, announced.set)
+                    task_group.start_soon(self._registration.run, self._announced.set)
                 try:
-                    await announced.wait()
                     task_status.started()
-                    await Event().wait()
+                    await sleep_forever()
                 finally:
                     self._registration = None
                     self._switch.end(NetworkError("the relay stops"))
