@@ -13,6 +13,7 @@ from anyio import move_on_after, sleep
 
 from skywire.dmsg.backoff import Backoff
 from skywire.dmsg.discovery.contract import Discovery
+from skywire.dmsg.limits import Limits
 from skywire.dmsg.mux import clock
 from skywire.dmsg.places import ServerPlace, place_of
 from skywire.dmsg.pool import SessionPool
@@ -21,13 +22,6 @@ from skywire.errors import NetworkError, ProtocolError
 from skywire.keys import PubKey
 
 _log: Final = logging.getLogger("skywire.dmsg")
-
-ANOTHER_LOOK: Final = 60.0
-"""Seconds between two looks whether the other process with our key is gone."""
-SETTLE: Final = 1.0
-"""Seconds in which a process that took our place registers itself, before we look."""
-STEADY: Final = 30.0
-"""Seconds that a session has to last for its server to be taken for good again."""
 
 
 @final
@@ -40,6 +34,7 @@ class Keeper:
         registration: knows whether we were evicted.
         min_sessions: how many sessions to hold; 0 for one with every server.
         server_type: of the servers to take: ``official``, ``community``, or empty for any.
+        limits: times.
     """
 
     def __init__(
@@ -50,29 +45,32 @@ class Keeper:
         *,
         min_sessions: int,
         server_type: str,
+        limits: Limits,
     ) -> None:
         self._pool = pool
         self._discovery = discovery
         self._registration = registration
         self._min_sessions = min_sessions
         self._server_type = server_type
+        self._limits = limits
         self._backoffs: dict[PubKey, Backoff] = {}
         self._not_before: dict[PubKey, float] = {}
         self._held: dict[PubKey, float] = {}
 
     async def run(self) -> None:
         """Work until cancelled."""
-        listing = Backoff(1.0, 1.3, 20.0)
+        limits = self._limits
+        listing = Backoff(limits.retry_seconds, 1.3, 20.0)
         while True:
             changed = self._pool.changed
             if self._note_ends():
-                await sleep(SETTLE)
+                await sleep(limits.settle_seconds)
                 await self._look_for_another()
             if self._registration.evicted:
-                await sleep(ANOTHER_LOOK)
+                await sleep(limits.look_seconds)
                 await self._look_for_another()
                 continue
-            wait = ANOTHER_LOOK
+            wait = limits.look_seconds
             if self._wanted():
                 try:
                     places = await self._candidates()
@@ -101,7 +99,7 @@ class Keeper:
         live = {session.server: session.opened for session in self._pool}
         ended = self._held.keys() - live.keys()
         for server in ended:
-            if now - self._held[server] >= STEADY:
+            if now - self._held[server] >= self._limits.steady_seconds:
                 self._backoffs.pop(server, None)
             else:
                 self._punish(server)
@@ -110,7 +108,7 @@ class Keeper:
 
     def _punish(self, server: PubKey) -> None:
         """Leave a server alone for a while."""
-        backoff = self._backoffs.setdefault(server, Backoff(1.0, 1.6, 60.0))
+        backoff = self._backoffs.setdefault(server, Backoff(self._limits.retry_seconds, 1.6, 60.0))
         self._not_before[server] = clock() + backoff.failed()
 
     async def _look_for_another(self) -> None:

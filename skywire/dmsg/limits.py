@@ -46,6 +46,14 @@ class Limits:
     """For which the discovery's entry of a peer or server is remembered; a dial that fails forgets it."""
     update_seconds: float = 300.0
     """Between two updates of our entry that change nothing."""
+    retry_seconds: float = 1.0
+    """Before the next try when the discovery or a server has failed; longer with each failure in a row."""
+    steady_seconds: float = 30.0
+    """For a session to last before its server is taken for good again."""
+    look_seconds: float = 60.0
+    """Between two looks for more servers, or whether another process with our key is gone."""
+    settle_seconds: float = 1.0
+    """For a process that took our place to register itself, before we look whether there is one."""
     mux: Config = field(default_factory=Config)
     """Of each session's streams."""
 

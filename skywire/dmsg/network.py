@@ -6,7 +6,7 @@ Source: protocol-dmsg.md section 4 and 5.2.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from types import TracebackType
@@ -121,6 +121,14 @@ class DmsgNetwork:
         """The sessions with servers now."""
         return tuple(self._require_running().pool)
 
+    async def servers(self) -> AsyncIterator[tuple[PubKey, ...]]:
+        """The servers with which there are sessions: those of now, and again whenever they change."""
+        pool = self._require_running().pool
+        while True:
+            changed = pool.changed
+            yield tuple(session.server for session in pool)
+            await changed.wait()
+
     @property
     def evicted(self) -> bool:
         """Whether another process with our key is served instead of us; see docs/protocol/dmsg.md."""
@@ -164,15 +172,14 @@ class DmsgNetwork:
         pool = self._require_running().pool
         if self._serving is not None:
             raise LocalProtocolError("this network is being served already")
-        registration = Registration(
-            self._identity, self._discovery, self._client_type, pool, self._limits.update_seconds
-        )
+        registration = Registration(self._identity, self._discovery, self._client_type, pool, self._limits)
         keeper = Keeper(
             pool,
             self._discovery,
             registration,
             min_sessions=self._min_sessions,
             server_type=self._server_type,
+            limits=self._limits,
         )
         registered = Event()
         async with create_task_group() as task_group:

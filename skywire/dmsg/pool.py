@@ -47,6 +47,7 @@ class SessionPool:
         self._take = take
         self._task_group = task_group
         self._sessions: dict[PubKey, ClientSession] = {}
+        self._live: set[ClientSession] = set()  # those, too, that take no more streams
         self._quiet_factors: dict[PubKey, int] = {}
         self._changed = Event()
         self._connect: SharedCall[ServerPlace, ClientSession] = SharedCall(task_group, self._open)
@@ -81,7 +82,7 @@ class SessionPool:
         while True:
             await sleep(self._limits.tick_seconds)
             now = clock()
-            for session in list(self._sessions.values()):
+            for session in list(self._live):
                 session.mux.check_time(now)
                 if not (keep_idle() or session.stream_count) and now - session.used > self._limits.idle_seconds:
                     session.mux.end(SessionOver("it was not used any more"))
@@ -89,7 +90,7 @@ class SessionPool:
     async def aclose(self) -> None:
         """End all sessions."""
         async with create_task_group() as task_group:
-            for session in self._sessions.values():
+            for session in self._live:
                 task_group.start_soon(session.aclose)
 
     async def _open(self, place: ServerPlace) -> ClientSession:
@@ -102,6 +103,7 @@ class SessionPool:
             quiet_factor=self._quiet_factors.get(place.key, 0),
         )
         self._sessions[place.key] = session
+        self._live.add(session)
         self._task_group.start_soon(self._run, session)
         _log.info("session with server %s at %s", place.key, place.where)
         self._notify()
@@ -113,6 +115,7 @@ class SessionPool:
         except Exception:
             _log.exception("the session with server %s failed", session.server)
         finally:
+            self._live.remove(session)
             if self._sessions.get(session.server) is session:
                 del self._sessions[session.server]
             if clock() - session.opened < EARLY:

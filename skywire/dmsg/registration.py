@@ -12,10 +12,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Final, final
 
-from anyio import move_on_after
+from anyio import CancelScope, move_on_after
 
 from skywire.dmsg.backoff import Backoff
 from skywire.dmsg.discovery.contract import Discovery
+from skywire.dmsg.limits import Limits
 from skywire.dmsg.mux import clock
 from skywire.dmsg.pool import SessionPool
 from skywire.errors import NetworkError, ProtocolError
@@ -44,7 +45,7 @@ class Registration:
         discovery: where.
         client_type: free text of the entry.
         pool: the sessions whose servers are announced.
-        update_seconds: between two updates that change nothing.
+        limits: times.
     """
 
     def __init__(
@@ -53,16 +54,17 @@ class Registration:
         discovery: Discovery,
         client_type: str,
         pool: SessionPool,
-        update_seconds: float,
+        limits: Limits,
     ) -> None:
         self._identity = identity
         self._discovery = discovery
         self._client_type = client_type
         self._pool = pool
-        self._update_seconds = update_seconds
+        self._limits = limits
+        self._rest = CancelScope()
         self._signatures: deque[str] = deque(maxlen=_POSTED_KEPT)
         self._sequence = -1
-        self._updated_at = -update_seconds
+        self._updated_at = -limits.update_seconds
         self.evicted = False
         """Whether another process uses our key, so that we keep still."""
 
@@ -72,11 +74,11 @@ class Registration:
         Args:
             ready: called once we can be found.
         """
-        backoff = Backoff(1.0, 1.3, 20.0)
+        backoff = Backoff(self._limits.retry_seconds, 1.3, 20.0)
         try:
             while True:
                 changed = self._pool.changed
-                wait = self._update_seconds
+                wait = self._limits.update_seconds
                 if not self.evicted and (self._signatures or self._servers()):
                     try:
                         await self._update()
@@ -86,7 +88,7 @@ class Registration:
                     else:
                         backoff.succeeded()
                         ready()
-                with move_on_after(wait):
+                with move_on_after(wait) as self._rest:
                     await changed.wait()
         finally:
             with move_on_after(DEREGISTER_SECONDS, shield=True):
@@ -105,7 +107,7 @@ class Registration:
     def _judge(self, stored: Entry | None) -> None:
         another = (
             stored is not None
-            and bool(self._signatures)
+            and self._sequence >= 0  # before our first post, the entry is of a process that was there before us
             and stored.sequence > self._sequence
             and stored.signature not in self._signatures
             and stored.client is not None
@@ -120,6 +122,7 @@ class Registration:
             )
         elif self.evicted and not another:
             _log.warning("the other process with the key %s is gone", self._identity.public)
+            self._rest.cancel()
         self.evicted = another
 
     async def _update(self) -> None:
@@ -127,7 +130,7 @@ class Registration:
             stored = await self._discovery.entry(self._identity.public)
             self._judge(stored)
             servers = self._servers()
-            due = clock() - self._updated_at >= self._update_seconds
+            due = clock() - self._updated_at >= self._limits.update_seconds
             if self.evicted or (stored is not None and not due and self._is_current(stored, servers)):
                 return
             entry = client_update(

@@ -62,7 +62,7 @@ class ClientSession:
         self._take = take
         self._limits = limits
         self._streams: dict[int, MuxStream] = {}
-        self._room = Event()
+        self._room: Event | None = None  # while somebody waits for streams to end or to be accepted
         self._pings: dict[int, Event] = {}
 
     @property
@@ -91,8 +91,7 @@ class ClientSession:
         await self._keep_quiet()
         session = self.mux.session
         while self.usable and not session.open_slots:
-            self._room = Event()
-            await self._room.wait()
+            await self._wait_for_room()
         self._require_usable()
         stream_id = session.open(clock())
         self.mux.flush()
@@ -125,8 +124,7 @@ class ClientSession:
         self.mux.flush()
         with move_on_after(self._limits.linger_seconds, shield=True):
             while self.over is None and self.mux.session.stream_count:
-                self._room = Event()
-                await self._room.wait()
+                await self._wait_for_room()
         self.mux.end(SessionOver("we closed the session"))
 
     def event_received(self, event: yamux.Event) -> None:
@@ -144,13 +142,13 @@ class ClientSession:
             case yamux.StreamFinished(stream_id):
                 if stream := self._streams.get(stream_id):
                     stream.end()
-                self._room.set()
+                self._make_room()
             case yamux.StreamReset(stream_id, cause):
                 if stream := self._streams.get(stream_id):
                     stream.end(SessionOver(cause.value))
-                self._room.set()
+                self._make_room()
             case yamux.StreamAccepted():
-                self._room.set()
+                self._make_room()
             case yamux.StreamOffered(stream_id):
                 self.mux.session.accept(stream_id)
                 self._take(self, self._new_stream(stream_id))
@@ -163,7 +161,7 @@ class ClientSession:
                 if ping_id in self._pings:
                     self._pings[ping_id].set()
             case yamux.GoAwayReceived():
-                self._room.set()
+                self._make_room()
             case yamux.SessionEnded():
                 self._end(SessionOver("the server closed the session"))
             case yamux.SessionFailed(error):
@@ -181,6 +179,7 @@ class ClientSession:
         def forget() -> None:
             del self._streams[stream_id]
             self.used = clock()
+            self._make_room()
             if closed is not None:
                 closed()
 
@@ -191,9 +190,20 @@ class ClientSession:
         self.over = error
         for stream in self._streams.values():
             stream.end(error)
-        self._room.set()
+        self._make_room()
         for answered in self._pings.values():
             answered.set()
+
+    async def _wait_for_room(self) -> None:
+        if self._room is None:
+            self._room = Event()
+        await self._room.wait()
+
+    def _make_room(self) -> None:
+        """Have all who wait look again."""
+        if self._room is not None:
+            self._room.set()
+            self._room = None
 
     def _require_usable(self) -> None:
         if not self.usable:
