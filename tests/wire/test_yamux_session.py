@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from skywire.errors import LocalProtocolError
+from skywire.errors import LocalProtocolError, NetworkError
 from skywire.wire.yamux import (
     WINDOW,
     DataReceived,
     GoAwayReason,
     Role,
     Session,
+    SessionFailed,
     StreamAccepted,
     StreamFinished,
     StreamOffered,
@@ -253,3 +254,12 @@ def test_a_window_update_may_open_a_stream_and_widen_it() -> None:
 def test_send_window_overflow_ends_the_session() -> None:
     client, _, stream_id = opened()
     assert "overflows" in str(failure(client.receive(encode_header(WINDOW_UPDATE, stream_id, 0xFFFFFFFF), 0.0)))
+
+
+def test_a_session_that_its_owner_gives_up() -> None:
+    client, _, stream_id = opened()
+    error = NetworkError("the connection broke")
+    assert client.fail(error) == [SessionFailed(error)]
+    assert_dead(client)
+    assert client.fail(error) == []
+    assert client.send_window(stream_id) == 0

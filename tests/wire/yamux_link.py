@@ -123,6 +123,7 @@ def failure(events: list[Event]) -> ProtocolError:
     assert [isinstance(event, SessionFailed) for event in events] == [False] * (len(events) - 1) + [True]
     last = events[-1]
     assert isinstance(last, SessionFailed)
+    assert isinstance(last.error, ProtocolError)
     return last.error
 
 
