@@ -110,6 +110,8 @@ class DmsgNetwork:
     ) -> bool | None:
         running = self._require_running()
         self._running = None
+        if self._serving is not None:
+            self._serving.task_group.cancel_scope.cancel()
         try:
             await running.pool.aclose()
         finally:

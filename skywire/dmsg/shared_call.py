@@ -35,12 +35,16 @@ class SharedCall(Generic[K, T]):
 
         Raises:
             Exception: what the call raises.
-            NetworkError: the task group was cancelled.
+            NetworkError: the task group was cancelled, or has ended.
         """
         run = self._running.get(key)
         if run is None:
-            run = self._running[key] = _Run()
-            self._task_group.start_soon(self._make, key, run)
+            run = _Run()
+            try:
+                self._task_group.start_soon(self._make, key, run)
+            except RuntimeError:  # it has ended
+                raise NetworkError("the network was left") from None
+            self._running[key] = run
         await run.done.wait()
         if run.error is not None:
             raise run.error

@@ -120,20 +120,22 @@ def test_deadlines() -> None:
     assert (len(deadlines), deadlines.next) == (0, math.inf)
 
 
-def test_outbox_keeps_order_but_for_pings_and_copies_no_body() -> None:
+def test_outbox_keeps_order_but_for_pings_and_copies_no_large_body() -> None:
     outbox = Outbox()
-    body = b"x" * 100
-    outbox.put_data(DATA, 1, body, 100)
+    body = b"x" * 1025
+    outbox.put_data(DATA, 1, body, 1025)
+    outbox.put_data(DATA, 3, memoryview(b"small"), 5)
     outbox.put_ping(SYN, 8)
     outbox.put(WINDOW_UPDATE | ACK, 2, 5)
     outbox.put_ping(ACK, 9)
-    assert (outbox.queued, outbox.controls) == (48 + 100, 3)
+    assert (outbox.queued, outbox.controls) == (60 + 1025 + 5, 3)
     parts = outbox.take()
     assert parts == [
         encode_header(PING | SYN, 0, 8),
         encode_header(PING | ACK, 0, 9),
-        encode_header(DATA, 1, 100),
+        encode_header(DATA, 1, 1025),
         body,
+        encode_header(DATA, 3, 5) + b"small",
         encode_header(WINDOW_UPDATE | ACK, 2, 5),
     ]
     assert parts[3] is body

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias, final
+from typing import Final, TypeAlias, final
 
 from skywire.wire.yamux.frame import HEADER_SIZE, PING, encode_header
+
+_SMALL: Final = 1024
+"""Bytes up to which copying a body costs less than another part."""
 
 Output: TypeAlias = bytes | memoryview
 """A part of what is to be written: one or more headers, or a body."""
@@ -40,8 +43,12 @@ class Outbox:
         self.controls += 1
 
     def put_data(self, word: int, stream_id: int, body: Output, size: int) -> None:
-        """Queue a data frame with a body of ``size`` bytes, which is not copied."""
-        self._parts += (encode_header(word, stream_id, size), body)
+        """Queue a data frame with a body of ``size`` bytes, which is not copied unless it is small."""
+        header = encode_header(word, stream_id, size)
+        if size <= _SMALL:
+            self._parts.append(b"".join((header, body)))
+        else:
+            self._parts += (header, body)
         self.queued += HEADER_SIZE + size
 
     def take(self) -> list[Output]:
