@@ -14,6 +14,7 @@ from typing import Final, Self, final
 
 from anyio import (
     TASK_STATUS_IGNORED,
+    CancelScope,
     Event,
     aclose_forcefully,
     create_task_group,
@@ -111,7 +112,7 @@ class DmsgNetwork:
         running = self._require_running()
         self._running = None
         if self._serving is not None:
-            self._serving.task_group.cancel_scope.cancel()
+            self._serving.scope.cancel()
         try:
             await running.pool.aclose()
         finally:
@@ -167,7 +168,7 @@ class DmsgNetwork:
         return await self._require_running().dialler.public_ip(servers)
 
     async def serve(self, dispatcher: Dispatcher, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
-        """See :meth:`skywire.net.network.Network.serve`; started once peers can find us.
+        """See :meth:`skywire.net.network.Network.serve`; started once peers can find us. Ends when the network is left.
 
         Without a server or a discovery it waits for one as long as it takes.
         """
@@ -185,7 +186,7 @@ class DmsgNetwork:
         )
         registered = Event()
         async with create_task_group() as task_group:
-            self._serving = serving = _Serving([], Event(), registration)
+            self._serving = serving = _Serving([], Event(), registration, task_group.cancel_scope)
             try:
                 task_group.start_soon(registration.run, registered.set)
                 task_group.start_soon(keeper.run)
@@ -274,3 +275,4 @@ class _Serving:
     offered: list[tuple[ClientSession, MuxStream]]
     arrived: Event
     registration: Registration
+    scope: CancelScope

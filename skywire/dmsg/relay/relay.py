@@ -109,7 +109,7 @@ class Relay:
         async with AsyncExitStack() as stack:
             listeners = [await stack.enter_async_context(await listen_on(where)) for where in self._listen]
             self._addresses = tuple(HostPort(host, port) for one in listeners for host, port in one.addresses)
-            stack.callback(self._forget_addresses)
+            stack.callback(self._forget)
             async with create_task_group() as task_group:
                 task_group.start_soon(self._keep_time)
                 for listener in listeners:
@@ -133,8 +133,9 @@ class Relay:
                     self._registration = None
                     self._switch.end(NetworkError("the relay stops"))
 
-    def _forget_addresses(self) -> None:
+    def _forget(self) -> None:
         self._addresses = ()
+        self._announced = Event()
 
     def _free_sessions(self) -> int:
         return self._max_sessions - self._switch.session_count

@@ -210,6 +210,7 @@ class _Stream(asyncio.Protocol, TcpStream):
         self._received_size = 0
         self._reading_paused = False
         self._writing_paused = False
+        self._resuming = False  # writing, just now
         self._ended = False  # by the peer
         self._lost = False
         self._error: Exception | None = None
@@ -292,7 +293,10 @@ class _Stream(asyncio.Protocol, TcpStream):
         if not self._closed:
             self._closed = True
             self._received.clear()
-            self._transport.abort()
+            if self._resuming:  # where asyncio would close the socket twice
+                self._loop.call_soon(self._transport.abort)
+            else:
+                self._transport.abort()
             _wake(self._reader)
             _wake(self._writer)
 
@@ -374,11 +378,14 @@ class _Stream(asyncio.Protocol, TcpStream):
         self._writing_paused = False
         _wake(self._writer)
         if self._sink is not None:
+            self._resuming = True
             try:
                 self._sink.writable()
             except Exception as error:
                 self._sink_error = error
                 self.abort()
+            finally:
+                self._resuming = False
 
     def _check_writable(self) -> None:
         if self._closed:
