@@ -159,19 +159,20 @@ def echo_client(parameters: Parameters) -> None:
 
 def dial_client(parameters: Parameters) -> None:
     """Streams opened and closed, by some tasks at a time; each proves that it was admitted by an echo of one byte."""
-    count, at_a_time = parameters.number("count"), parameters.number("at_a_time")
+    at_a_time = parameters.number("at_a_time")
+    each = max(parameters.number("count") // at_a_time, 1)
 
     async def run(network: DmsgNetwork) -> None:
         async with await _dial(network):
             pass
 
         async def dial_on() -> None:
-            for _ in range(count // at_a_time):
+            for _ in range(each):
                 async with await _dial(network) as conn:
                     await conn.send(b"x")
                     await conn.receive(1)
 
-        answer(per_s=await _rate(dial_on, count // at_a_time, at_a_time))
+        answer(per_s=await _rate(dial_on, each, at_a_time))
 
     # A cold dial asks the discovery each time.
     _client(parameters, run, Limits(entry_seconds=1e-9) if parameters.number("cold") else DEFAULT)
@@ -199,17 +200,18 @@ async def _session(parameters: Parameters, identity: SecKey, task_group: TaskGro
 
 def session_client(parameters: Parameters) -> None:
     """Sessions of as many keys, made by some tasks at a time and held to the end."""
-    count, at_a_time = parameters.number("count"), parameters.number("at_a_time")
+    at_a_time = parameters.number("at_a_time")
+    each = max(parameters.number("count") // at_a_time, 1)
 
     async def run() -> None:
-        identities = [SecKey.generate() for _ in range(count)]
+        identities = [SecKey.generate() for _ in range(each * at_a_time)]
         async with anyio.create_task_group() as task_group:
 
             async def connect_on() -> None:
-                for _ in range(count // at_a_time):
+                for _ in range(each):
                     await _session(parameters, identities.pop(), task_group)
 
-            answer(per_s=await _rate(connect_on, count // at_a_time, at_a_time))
+            answer(per_s=await _rate(connect_on, each, at_a_time))
             task_group.cancel_scope.cancel()
 
     skywire.run(run)

@@ -95,8 +95,12 @@ class RawPeer:
     async def connect(cls, relay: Relay, identity: SecKey) -> Self:
         """A session with a relay."""
         stream = await connect_to(relay)
-        with fail_after(PATIENCE):
-            return cls(stream, await initiate(stream, identity, relay.public))
+        try:
+            with fail_after(PATIENCE):
+                return cls(stream, await initiate(stream, identity, relay.public))
+        except BaseException:
+            await aclose_forcefully(stream)
+            raise
 
     async def __aenter__(self) -> Self:
         return self

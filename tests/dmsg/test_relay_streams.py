@@ -181,11 +181,16 @@ async def test_what_waits_for_who_left_counts_no_more() -> None:
         assert session_of(attacked, BOB).mux.session._table.room > (64 << 20) - WINDOW
 
 
-async def test_2048_streams() -> None:
-    """As many as a session has, every one of them with its own bytes."""
-    count = 2048
+@pytest.fixture
+def count(anyio_backend_options: dict[str, bool]) -> int:
+    """How many streams: as many as a session has on the event loop of the programs."""
+    return Config().max_streams if anyio_backend_options.get("use_uvloop") else 300
+
+
+async def test_all_streams_of_a_session(count: int) -> None:
+    """Every one of them with its own bytes."""
     async with (
-        attacked_relay() as attacked,
+        attacked_relay(replace(AT_ONCE, mux=Config(max_streams=count))) as attacked,
         await RawPeer.connect(attacked.relay, MALLORY) as mallory,
         await RawPeer.connect(attacked.relay, TRUDY) as trudy,
     ):

@@ -9,7 +9,7 @@ import select
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -111,9 +111,8 @@ class Network:
         stdout: Stream = subprocess.PIPE,
         stderr: Stream = subprocess.PIPE,
         program: list[str] = SKYWIRE,
-        before: Callable[[], object] | None = None,
     ) -> Iterator[Running]:
-        """Run a program while the block runs; ``before`` is called in its process first."""
+        """Run a program while the block runs."""
         with subprocess.Popen(
             [*program, *map(str, arguments)],
             env=self.environment,
@@ -121,7 +120,6 @@ class Network:
             stdout=stdout,
             stderr=stderr,
             start_new_session=True,
-            preexec_fn=before,
             bufsize=0,  # or lines would wait in a buffer that nobody can look at
         ) as process:
             try:

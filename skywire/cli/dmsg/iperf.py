@@ -33,6 +33,7 @@ from skywire.dmsg.iperf import (
 from skywire.dmsg.network import DMSG
 from skywire.keys import PubKey
 from skywire.net.address import Address
+from skywire.net.background import Background
 from skywire.net.conn import Conn, Owner
 
 OWNER: Final = Owner("iperf")
@@ -164,14 +165,13 @@ class _Measurement:
                 await ask(echo, Request(Mode.ECHO, MAX_SECONDS))
                 await round_trips(echo, IDLE_SECONDS, self.idle)
             conns = [await dial() for _ in self.streams]
-            async with create_task_group() as beside:
+            async with Background() as beside:
                 if echo is not None:
                     beside.start_soon(round_trips, echo, MAX_SECONDS, self.loaded)
                 with self._shown(quiet=connection.quiet):
                     async with create_task_group() as task_group:
                         for stream, conn in zip(self.streams, conns, strict=True):
                             task_group.start_soon(stream.run, conn)
-                beside.cancel_scope.cancel()
         if self.as_json:
             show_json(self._facts())
         else:
