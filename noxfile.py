@@ -33,7 +33,7 @@ def tests(session: nox.Session) -> None:
     session.run(sys.executable, "-m", "coverage", "run", "-m", "pytest", *session.posargs)
     session.run(sys.executable, "-m", "coverage", "combine", "-q")
     session.run(sys.executable, "-m", "coverage", "report", "--include=skywire/wire/*", "--fail-under=100")
-    session.run(sys.executable, "-m", "coverage", "report", "--fail-under=95")
+    session.run(sys.executable, "-m", "coverage", "report", "--fail-under=90")
 
 
 @nox.session(venv_backend="venv")

@@ -161,8 +161,8 @@ async def test_memory_for_stopped_streams_is_bounded() -> None:
     ):
         session = session_of(attacked, MALLORY)
         held: list[int] = []
-        for _ in range(40):
-            asked, _ = await joined(mallory, trudy, MALLORY, TRUDY)
+        streams = [await joined(mallory, trudy, MALLORY, TRUDY) for _ in range(40)]
+        for asked, _ in streams:
             await mallory.fill(asked)
             held.append(sum(user.backlog.size for user in session.users.values() if isinstance(user, Leg)))
         assert 19 * WINDOW < max(held) <= 20 * WINDOW
