@@ -2,7 +2,7 @@
 
 The long form, with its report on standard output::
 
-    DMSG_FAULTS_SECONDS=600 DMSG_FAULTS_CLIENTS=50 pytest -s --timeout=0 tests/dmsg/test_faults.py -k uvloop
+    DMSG_FAULTS_SECONDS=600 DMSG_FAULTS_CLIENTS=50 pytest -s tests/dmsg/test_faults.py -k uvloop
 """
 
 from __future__ import annotations
