@@ -7,11 +7,8 @@ identity a file holds without its passphrase.
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import secrets
-import stat
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +18,7 @@ from dataclasses_json import DataClassJsonMixin
 
 from skywire.errors import InvalidKey, KeyFileError
 from skywire.keys import PubKey, SecKey
+from skywire.privatefile import PrivateFile
 
 MAX_FILE: Final = 4096
 """Bytes of a key file that are read; a sealed one has about 400."""
@@ -33,6 +31,7 @@ OPS: Final = 3
 MEMORY: Final = 64 << 20
 """Bytes of Argon2id memory for a new file; what the smallest nodes can spare."""
 
+_FILE: Final = PrivateFile("key file", MAX_FILE, KeyFileError)
 _SALT_SIZE: Final = 16
 _FORMAT: Final = "skywire-key-1"
 
@@ -60,7 +59,7 @@ def load(path: Path, passphrase: Callable[[], str] | None = None) -> SecKey:
     Raises:
         KeyFileError: missing, not a regular file, open to others, damaged, or the passphrase is missing or wrong.
     """
-    text = _read(path)
+    text = _FILE.read(path)
     if not text.lstrip().startswith("{"):
         try:
             return SecKey.from_hex(text.strip())
@@ -78,7 +77,7 @@ def public_key(path: Path) -> PubKey:
     Raises:
         KeyFileError: see :func:`load`.
     """
-    text = _read(path)
+    text = _FILE.read(path)
     if text.lstrip().startswith("{"):
         return _public_key(path, _parse(path, text))
     return load(path).public
@@ -97,67 +96,7 @@ def save(path: Path, key: SecKey, *, passphrase: str | None = None, replace: boo
         KeyFileError: it exists and ``replace`` is False, or it cannot be written.
     """
     text = key.expose_hex() + "\n" if passphrase is None else _seal(key, passphrase)
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    try:
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        try:
-            with os.fdopen(descriptor, "w", encoding="ascii") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(descriptor)
-            if replace:
-                draft.replace(path)
-            else:
-                os.link(draft, path)
-            _sync_folder(path.parent)
-        finally:
-            with contextlib.suppress(FileNotFoundError):
-                draft.unlink()
-    except FileExistsError:
-        raise KeyFileError(f"{path} exists already; it is not replaced unless told so") from None
-    except OSError as error:
-        raise KeyFileError(f"cannot write {path}: {error.strerror}") from error
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the new name last through a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _read(path: Path) -> str:
-    """The text of a key file that nobody else can read or plant."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    except OSError as error:
-        raise KeyFileError(f"cannot read the key file {path}: {error.strerror}") from error
-    except ValueError:
-        raise KeyFileError(f"{str(path)!r} is no name of a file") from None
-    try:
-        _check_safe(path, os.fstat(descriptor))
-        with os.fdopen(descriptor, "rb", closefd=False) as file:
-            content = file.read(MAX_FILE + 1)
-    finally:
-        os.close(descriptor)
-    if len(content) > MAX_FILE:
-        raise KeyFileError(f"{path} is no key file: it has more than {MAX_FILE} bytes")
-    try:
-        return content.decode("ascii")
-    except UnicodeDecodeError:
-        raise KeyFileError(f"{path} is no key file: it is not plain text") from None
-
-
-def _check_safe(path: Path, facts: os.stat_result) -> None:
-    if not stat.S_ISREG(facts.st_mode):
-        raise KeyFileError(f"{path} is no regular file")
-    if facts.st_mode & 0o077:
-        mode = stat.S_IMODE(facts.st_mode)
-        raise KeyFileError(f"{path} is open to others (mode {mode:04o}): run chmod 600 {path}, or make a new key")
-    if facts.st_uid not in (os.geteuid(), 0):
-        raise KeyFileError(f"{path} belongs to another user (uid {facts.st_uid})")
+    _FILE.write(path, text, replace=replace)
 
 
 def _parse(path: Path, text: str) -> _SealedKey:

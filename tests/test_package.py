@@ -62,7 +62,7 @@ FLOORS = [
     {"skywire.net", "skywire.runtime"},
     {"skywire.wire"},
     {"skywire.keys", "skywire.keyfile"},
-    {"skywire.errors", "skywire.version"},
+    {"skywire.errors", "skywire.privatefile", "skywire.version"},
 ]
 
 

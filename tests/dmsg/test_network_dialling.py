@@ -6,6 +6,7 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from functools import partial
 
 import pytest
 from anyio import EndOfStream, Event, create_task_group, fail_after
@@ -493,7 +494,7 @@ async def test_no_server_tells_the_own_address() -> None:
             lambda peer, signed: b"",
         ]
         for make in answers:
-            async with raw_relay(lambda peer, make=make: answer_with(peer, make)) as relay:  # type: ignore[misc]
+            async with raw_relay(partial(answer_with, make=make)) as relay:
                 await relay.announce(registry)
                 with pytest.raises(NetworkError, match="no server told"):
                     await alice.public_ip([RELAY.public])

@@ -19,7 +19,7 @@ from typing import Final, final
 from urllib.parse import urlsplit
 
 from skywire import keyfile
-from skywire.dmsg.relay.config_file import ConfigError, InvalidSetting, Members, write
+from skywire.dmsg.relay.config_file import FILE, ConfigError, InvalidSetting, Members
 from skywire.dmsg.relay.registration import UPDATE_SECONDS
 from skywire.dmsg.relay.relay import MAX_SESSIONS
 from skywire.errors import InvalidAddress, InvalidKey, KeyFileError
@@ -184,7 +184,7 @@ def save(path: Path, config: RelayConfig, *, replace: bool = False) -> None:
     Raises:
         ConfigError: it exists and ``replace`` is False, or it cannot be written.
     """
-    write(path, _encode(config), replace=replace)
+    FILE.write(path, _encode(config), replace=replace, keep=True)
 
 
 def _identity(path: Path, members: Members) -> SecKey:

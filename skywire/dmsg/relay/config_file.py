@@ -1,21 +1,18 @@
-"""A JSON object in a file that holds secrets: read strictly and with its lines, written whole.
+"""A JSON object in a file that holds secrets, read strictly and with its lines.
 
 Nothing here knows what the members mean.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import re
-import secrets
-import stat
 from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import Final, NoReturn, final
 
 from skywire.errors import SkywireError
+from skywire.privatefile import PrivateFile
 
 MAX_FILE: Final = 1 << 16
 """Bytes of a configuration that are read; a generated one of a dmsg server has about 400."""
@@ -49,12 +46,16 @@ class InvalidSetting(ConfigError):
         self.key = key
 
 
+FILE: Final = PrivateFile("configuration", MAX_FILE, ConfigError)
+"""How a configuration is read and written."""
+
+
 @final
 class Members:
     """The members of a file's JSON object, and the lines they begin in.
 
     Args:
-        path: the file; see :func:`read` for how it has to be.
+        path: the file; see :class:`skywire.privatefile.PrivateFile` for how it has to be.
 
     Raises:
         ConfigError: it cannot be read, is no such object, or has a name in it twice.
@@ -65,7 +66,7 @@ class Members:
         self._values: dict[str, object] = {}
         self._texts: dict[str, str] = {}
         self._lines: dict[str, int] = {}
-        text = read(path)
+        text = FILE.read(path)
         self._check(text)
         self._scan(text)
 
@@ -140,88 +141,3 @@ def _skip(text: str, at: int) -> int:
 
 def _refuse_constant(name: str) -> object:
     raise ValueError(f"{name} is no number of JSON")
-
-
-def read(path: Path) -> str:
-    """The text of a file that nobody else can read or plant.
-
-    Raises:
-        ConfigError: it is open to others, of another user, too large, or not there.
-    """
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    except OSError as error:
-        raise ConfigError(f"cannot read the configuration {path}: {error.strerror}") from error
-    except ValueError:
-        raise ConfigError(f"{str(path)!r} is no name of a file") from None
-    try:
-        _check_safe(path, os.fstat(descriptor))
-        with os.fdopen(descriptor, "rb", closefd=False) as file:
-            content = file.read(MAX_FILE + 1)
-    finally:
-        os.close(descriptor)
-    if len(content) > MAX_FILE:
-        raise ConfigError(f"{path} is no configuration: it has more than {MAX_FILE} bytes")
-    try:
-        return content.decode("utf-8")
-    except UnicodeDecodeError:
-        raise ConfigError(f"{path} is no configuration: it is not plain text") from None
-
-
-def _check_safe(path: Path, facts: os.stat_result) -> None:
-    if not stat.S_ISREG(facts.st_mode):
-        raise ConfigError(f"{path} is no regular file")
-    if facts.st_mode & 0o077:
-        mode = stat.S_IMODE(facts.st_mode)
-        raise ConfigError(
-            f"{path} is open to others (mode {mode:04o}), and it holds a secret key: run chmod 600 {path},"
-            " or make a new one"
-        )
-    if facts.st_uid not in (os.geteuid(), 0):
-        raise ConfigError(f"{path} belongs to another user (uid {facts.st_uid})")
-
-
-def write(path: Path, text: str, *, replace: bool = False) -> None:
-    """Write a file, whole or not at all, readable by its owner alone.
-
-    Args:
-        path: the file; its folder must exist.
-        text: what to write.
-        replace: whether a file that is already there may be replaced; it is kept with ``.bak`` behind its name.
-
-    Raises:
-        ConfigError: it exists and ``replace`` is False, or it cannot be written.
-    """
-    mark = secrets.token_hex(8)
-    draft, former = path.with_name(f".{path.name}.{mark}"), path.with_name(f".{path.name}.{mark}.bak")
-    try:
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        try:
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(descriptor)
-            if replace:
-                with contextlib.suppress(FileNotFoundError):
-                    os.link(path, former)
-                    former.replace(path.with_name(f"{path.name}.bak"))
-                draft.replace(path)
-            else:
-                os.link(draft, path)
-            _sync_folder(path.parent)
-        finally:
-            for leftover in (draft, former):
-                leftover.unlink(missing_ok=True)
-    except FileExistsError:
-        raise ConfigError(f"{path} exists already; it is not replaced unless told so") from None
-    except OSError as error:
-        raise ConfigError(f"cannot write {path}: {error.strerror}") from error
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the new name last through a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -260,6 +260,7 @@ async def test_a_store_that_fails_is_something_unexpected(caplog: pytest.LogCapt
 
 @pytest.mark.parametrize("anyio_backend", [("trio", {"clock": MockClock(autojump_threshold=0)})])
 async def test_upkeep_goes_on_when_the_store_fails(caplog: pytest.LogCaptureFixture) -> None:
+    """Its sleeps take no time: the clock jumps when nothing else is to be done."""
     store = FailingStore()
     counted: list[tuple[int, int]] = []
     async with anyio.create_task_group() as task_group:

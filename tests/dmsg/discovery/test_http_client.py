@@ -135,7 +135,7 @@ async def send_for_ever(stream: SocketStream) -> None:
 async def say_wait_for_ever(stream: SocketStream) -> None:
     while True:
         await stream.send(b"HTTP/1.1 102 Processing\r\n\r\n")
-        await anyio.sleep(0.001)
+        await anyio.sleep(0.001)  # a server that is slow, not a test that waits
 
 
 @pytest.mark.parametrize(
