@@ -31,7 +31,7 @@ class ClientSession:
     Args:
         stream: the connection behind the handshake.
         secured: what the handshake gave.
-        quiet_until: when the first byte may be sent, by the clock of sessions.
+        quiet: seconds of silence to begin with.
         take: is given each stream that a peer opens.
         limits: times and counts.
     """
@@ -41,7 +41,7 @@ class ClientSession:
         stream: TcpStream,
         secured: Secured,
         *,
-        quiet_until: float,
+        quiet: float,
         take: Callable[[ClientSession, MuxStream], None],
         limits: Limits,
     ) -> None:
@@ -58,7 +58,8 @@ class ClientSession:
         self.round_trip: float | None = None
         """Seconds that the server took to answer the last ping, or None before the first."""
         self._received = secured.received
-        self._quiet_until = quiet_until
+        self.quiet: Final = quiet
+        """Seconds of silence that it began with."""
         self._take = take
         self._limits = limits
         self._streams: dict[int, MuxStream] = {}
@@ -212,8 +213,8 @@ class ClientSession:
             )
 
     async def _keep_quiet(self) -> None:
-        wait = self._quiet_until - clock()
-        if wait > 0:
+        # A sleep may be a little too short.
+        while (wait := self.opened + self.quiet - clock()) > 0:  # noqa: ASYNC110 - no event tells of time
             await sleep(wait)
 
 
@@ -247,10 +248,9 @@ async def open_session(
             limit.deadline = current_time() + limits.session_handshake_seconds
             started = clock()
             secured = await initiate(stream, identity, server)
-            now = clock()
             # Two round trips of the handshake took less than this.
-            quiet = max(MIN_QUIET, 2 * (now - started)) * (quiet_factor or not secured.post_quantum)
-            return ClientSession(stream, secured, quiet_until=now + quiet, take=take, limits=limits)
+            quiet = max(MIN_QUIET, 2 * (clock() - started)) * (quiet_factor or not secured.post_quantum)
+            return ClientSession(stream, secured, quiet=quiet, take=take, limits=limits)
         except BaseException:
             await aclose_forcefully(stream)
             raise

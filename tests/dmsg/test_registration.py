@@ -118,12 +118,11 @@ async def test_a_discovery_that_never_answers() -> None:
             await until(lambda: registry.calls["available_servers"] > calls)
             task_group.cancel_scope.cancel()
         registry.held = None
-        async with create_task_group() as task_group:
-            await task_group.start(bob.serve, DISPATCHER)
-            registry.held = Event()
-            began = time.monotonic()
-            task_group.cancel_scope.cancel()
-        assert time.monotonic() - began < 5
+        with fail_after(20):
+            async with create_task_group() as task_group:
+                await task_group.start(bob.serve, DISPATCHER)
+                registry.held = Event()
+                task_group.cancel_scope.cancel()
         registry.held = None
 
 
