@@ -55,6 +55,7 @@ class Backlog:
         self.size = 0
 
     def _merge(self) -> None:
-        if self._small:
-            self._pieces.append(b"".join(self._small))
-            self._small.clear()
+        small = self._small
+        if small:
+            self._pieces.append(small[0] if len(small) == 1 else b"".join(small))
+            small.clear()

@@ -135,6 +135,8 @@ class RecordConn(Conn):
             if reader.waiting:
                 # What one read brought is bounded, so other tasks get their turn without a full checkpoint here.
                 await checkpoint_if_cancelled()
+            else:
+                await self._feed()
             while not (data := reader.take_record() if max_bytes is None else reader.take(max_bytes)):
                 await self._feed()
         finally:
