@@ -30,10 +30,12 @@ def types(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """All tests, the documentation's examples among them, with coverage."""
     session.run(sys.executable, "-m", "coverage", "erase")
-    session.run(sys.executable, "-m", "coverage", "run", "-m", "pytest", *session.posargs)
+    session.run(
+        sys.executable, "-m", "coverage", "run", "-m", "pytest", "-n", "auto", "--dist", "worksteal", *session.posargs
+    )
     session.run(sys.executable, "-m", "coverage", "combine", "-q")
     session.run(sys.executable, "-m", "coverage", "report", "--include=skywire/wire/*", "--fail-under=100")
-    session.run(sys.executable, "-m", "coverage", "report", "--fail-under=90")
+    session.run(sys.executable, "-m", "coverage", "report", "--fail-under=95")
 
 
 @nox.session(venv_backend="venv")

@@ -111,7 +111,7 @@ def test_what_is_no_key_file_is_refused(tmp_path: Path, content: bytes) -> None:
         ("salt", "zz", "damaged"),
         ("salt", "00", "damaged"),
         ("box", "00", "passphrase|damaged"),
-        ("box", SecretBox(bytes(32)).encrypt(b"short").hex(), "passphrase|damaged"),
+        ("box", SecretBox(bytes(32)).encrypt(b"short", bytes(24)).hex(), "passphrase|damaged"),
         ("public_key", "02" + "00" * 32, "damaged"),
         ("public_key", SecKey(b"\x08" * 32).public.hex(), "another public key"),
         ("extra", 1, "damaged"),
