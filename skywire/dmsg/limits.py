@@ -35,11 +35,13 @@ class Limits:
     stream_handshake_seconds: float = 20.0
     """For request and response of a stream; upstream's newest gives 5, and then the stream is over for us, too."""
     write_seconds: float = 10.0
-    """For the system to take what was written to a session; a peer that does not read ends it."""
+    """For which a session's peer may take fewer than 2 KiB a second of what waits for it; then the session ends."""
     idle_seconds: float = 300.0
     """For a session that was made to dial, and has had no stream since, while we do not serve."""
     linger_seconds: float = 1.0
-    """For a session that we close to have its streams' ends confirmed."""
+    """For a session that we close to have its streams' ends confirmed, from when the system has taken all output."""
+    drain_seconds: float = 30.0
+    """For that to happen, while the server keeps taking some."""
     tick_seconds: float = 1.0
     """Between two looks at the deadlines of all sessions, which count in tens of seconds."""
     entry_seconds: float = 60.0

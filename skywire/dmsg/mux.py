@@ -15,6 +15,8 @@ from skywire.wire.yamux import DEFAULT_CONFIG, Config, Event, Role, Session
 
 clock: Final[Callable[[], float]] = time.monotonic
 """The time of sessions, in seconds."""
+LEAST_RATE: Final = 2048
+"""Bytes a second that a peer has to take while output waits for it, which is kept in memory meanwhile."""
 
 
 class EventSink(Protocol):
@@ -42,7 +44,7 @@ class Mux:
         role: CLIENT for who opened the connection.
         sink: is told of all events.
         config: of the session.
-        write_seconds: how long a write may wait for the system.
+        write_seconds: how long the peer may take less than it has to, see :data:`LEAST_RATE`.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class Mux:
         self._sink = sink
         self._write_seconds = write_seconds
         self._stuck_since: float | None = None
+        self._stuck_with = 0
         self.new_waiter: Final = waiters()
         """Makes waiters for the event loop that this runs on."""
         self.session: Final = Session(role, now=clock(), config=config)
@@ -68,11 +71,16 @@ class Mux:
         """Whether the system has not taken what was written last, so that output waits."""
         return self._stuck_since is not None
 
+    @property
+    def unsent(self) -> int:
+        """Bytes that the system has not taken yet."""
+        return self.session.queued + self._stream.unsent
+
     def flush(self) -> None:
         """Write what is queued, unless an earlier write is still under way."""
         session = self.session
         if session.queued and self._stuck_since is None and not self._stream.write(session.data_to_send()):
-            self._stuck_since = clock()
+            self._stuck_since, self._stuck_with = clock(), self._stream.unsent
 
     async def run(self, received: bytes = b"") -> None:
         """Work until the session is over or the connection ends; then the last event has been told.
@@ -106,7 +114,12 @@ class Mux:
         if deadline is not None and deadline <= now:
             self._tell(session.handle_timeout(now))
         if self._stuck_since is not None and now - self._stuck_since > self._write_seconds:
-            self._tell(session.fail(NetworkError(f"the peer took nothing for {self._write_seconds:g} s")))
+            unsent = self._stream.unsent
+            taken = self._stuck_with - unsent
+            if taken < LEAST_RATE * self._write_seconds:
+                self._tell(session.fail(NetworkError(f"the peer took {taken} bytes in {self._write_seconds:g} s")))
+            else:  # a slow peer is still one that reads
+                self._stuck_since, self._stuck_with = now, unsent
 
     def data_received(self, data: bytes) -> None:
         """See :class:`skywire.net.tcp.Sink`."""

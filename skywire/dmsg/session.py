@@ -118,14 +118,18 @@ class ClientSession:
         return self.round_trip
 
     async def aclose(self) -> None:
-        """End the session and its streams, and give the server a moment to confirm the ends of all."""
+        """End the session and its streams, and give the server time to take all output and to confirm the ends."""
         for stream_id, stream in self._streams.items():
             self.mux.session.finish(stream_id, clock())
             stream.end(SessionOver("we closed the session"))
         self.mux.flush()
-        with move_on_after(self._limits.linger_seconds, shield=True):
+        with move_on_after(self._limits.drain_seconds, shield=True):
             while self.over is None and self.mux.session.stream_count:
-                await self._wait_for_room()
+                unsent = self.mux.unsent
+                with move_on_after(self._limits.linger_seconds) as moment:
+                    await self._wait_for_room()
+                if moment.cancelled_caught and self.mux.unsent == unsent:
+                    break
         self.mux.end(SessionOver("we closed the session"))
 
     def event_received(self, event: yamux.Event) -> None:

@@ -170,6 +170,10 @@ class Failing(TcpStream):
     def write(self, parts: Sequence[bytes | memoryview]) -> bool:
         raise LookupError("unforeseen")
 
+    @property
+    def unsent(self) -> int:
+        raise LookupError("unforeseen")
+
     def abort(self) -> None:
         self.closed = True
 

@@ -75,6 +75,11 @@ class TcpStream(ByteStream):
             Whether the system has taken all of it. If not, write no more until ``writable`` is called.
         """
 
+    @property
+    @abstractmethod
+    def unsent(self) -> int:
+        """Bytes of the last :meth:`write` that the system has not taken yet; while they grow fewer, the peer reads."""
+
     @abstractmethod
     def abort(self) -> None:
         """Close both directions at once, without waiting; what the system has not taken yet is lost. Idempotent."""

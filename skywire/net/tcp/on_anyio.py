@@ -46,6 +46,8 @@ async def listen(host: str, port: int) -> TcpListener:
 
 READ_SIZE: Final = 262144
 """Bytes to ask for at a time while a stream is delivered."""
+WRITE_SIZE: Final = 65536
+"""Bytes to hand on at a time of what the system did not take at once."""
 
 
 class _Stream(TcpStream):
@@ -54,7 +56,7 @@ class _Stream(TcpStream):
         self._delivery: CancelScope | None = None
         self._delivery_error: Exception | None = None
         self._aborted = False
-        self._unwritten = b""
+        self._unwritten = memoryview(b"")
         self._written_to = Event()
         self._socket = stream.extra(SocketAttribute.raw_socket)
         keep_alive(self._socket)
@@ -116,9 +118,13 @@ class _Stream(TcpStream):
             taken = 0
         if taken == len(data):
             return True
-        self._unwritten = data[taken:]
+        self._unwritten = memoryview(data)[taken:]
         self._written_to.set()
         return False
+
+    @property
+    def unsent(self) -> int:
+        return len(self._unwritten)
 
     async def _read_on(self, sink: Sink) -> None:
         try:
@@ -134,8 +140,9 @@ class _Stream(TcpStream):
             while True:
                 await self._written_to.wait()
                 self._written_to = Event()
-                rest, self._unwritten = self._unwritten, b""
-                await self._stream.send(rest)
+                while self._unwritten:
+                    await self._stream.send(bytes(self._unwritten[:WRITE_SIZE]))
+                    self._unwritten = self._unwritten[WRITE_SIZE:]
                 sink.writable()
         except Exception as error:
             self._delivery_error = error

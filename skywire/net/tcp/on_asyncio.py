@@ -338,6 +338,10 @@ class _Stream(asyncio.Protocol, TcpStream):
             transport.writelines(parts)
         return not self._writing_paused
 
+    @property
+    def unsent(self) -> int:
+        return 0 if self._closed or self._lost else self._transport.get_write_buffer_size()
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         self._transport.set_write_buffer_limits(0)
