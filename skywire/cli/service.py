@@ -9,8 +9,7 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Final
 
-from anyio import open_signal_receiver
-from anyio.abc import TaskGroup
+from anyio import CancelScope, open_signal_receiver
 
 from skywire.net.background import Background
 
@@ -23,15 +22,15 @@ async def until_terminated(serve: Callable[[], Awaitable[None]]) -> None:
     Raises:
         Exception: what ``serve`` raises, as it is.
     """
-    with open_signal_receiver(signal.SIGTERM) as signals:
+    with open_signal_receiver(signal.SIGTERM) as signals, CancelScope() as serving:
         async with Background() as task_group:
-            task_group.start_soon(_stop_on, signals, task_group)
+            task_group.start_soon(_stop_on, signals, serving)
             await serve()
 
 
-async def _stop_on(signals: AsyncIterator[signal.Signals], task_group: TaskGroup) -> None:
+async def _stop_on(signals: AsyncIterator[signal.Signals], serving: CancelScope) -> None:
     await anext(signals)
-    task_group.cancel_scope.cancel()
+    serving.cancel()
 
 
 def notify(state: str) -> None:

@@ -15,7 +15,7 @@ from skywire.dmsg.discovery.contract import Discovery
 from skywire.dmsg.entries import EntryCache
 from skywire.dmsg.errors import DmsgRefused, DmsgUnreachable, SessionOver
 from skywire.dmsg.limits import Limits
-from skywire.dmsg.places import place_of
+from skywire.dmsg.places import ServerPlace, place_of
 from skywire.dmsg.pool import SessionPool
 from skywire.dmsg.ports import EphemeralPorts, NoPortLeft
 from skywire.dmsg.session import ClientSession
@@ -178,20 +178,31 @@ class Dialler:
         session = self._pool.get(server)
         if session is not None:
             return session
+        known = self._entries.known(server)
+        place = _place(server, known) if known else await self._fetch_place(server)
         try:
-            entry = self._entries.known(server) or await self._entries.fetch(server)
+            return await self._connect(place)
+        except ServerFailed:
+            # What is remembered may be outdated.
+            if known is None or (moved := await self._fetch_place(server)) == place:
+                raise
+            return await self._connect(moved)
+
+    async def _fetch_place(self, server: PubKey) -> ServerPlace:
+        try:
+            entry = await self._entries.fetch(server)
         except (NetworkError, ProtocolError) as error:
             raise ServerFailed(f"server {server}: {ErrorCode.ENTRY_NOT_FOUND.text}: {error}") from error
         if entry is None:
             raise ServerFailed(f"server {server}: {ErrorCode.ENTRY_NOT_FOUND.text}")
-        place = place_of(entry)
-        if place is None:
-            raise ServerFailed(f"server {server}: {ErrorCode.ENTRY_NOT_SERVER.text}, or without a usable address")
+        return _place(server, entry)
+
+    async def _connect(self, place: ServerPlace) -> ClientSession:
         try:
             return await self._pool.connect(place)
         except (OSError, NetworkError, ProtocolError) as error:
-            self._entries.drop(server)
-            raise ServerFailed(f"server {server} at {place.where}: {str(error) or 'no answer in time'}") from error
+            self._entries.drop(place.key)
+            raise ServerFailed(f"server {place.key} at {place.where}: {str(error) or 'no answer in time'}") from error
 
     async def _open(self, session: ClientSession, address: Address, owner: Owner) -> RecordConn:
         try:
@@ -226,3 +237,10 @@ class Dialler:
             if isinstance(error, ProtocolError):
                 raise DmsgRefused(address, ErrorCode.RESPONSE_SIGNATURE, str(error)) from error
             raise
+
+
+def _place(server: PubKey, entry: Entry) -> ServerPlace:
+    place = place_of(entry)
+    if place is None:
+        raise ServerFailed(f"server {server}: {ErrorCode.ENTRY_NOT_SERVER.text}, or without a usable address")
+    return place

@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import TracebackType
 from typing import final
 
-from anyio import create_task_group, get_cancelled_exc_class
+from anyio import CancelScope, Event, create_task_group, get_cancelled_exc_class, sleep_forever
 from anyio.abc import TaskGroup
 
 
@@ -13,21 +13,35 @@ from anyio.abc import TaskGroup
 class Background:
     """An asynchronous context manager that gives a task group, cancelled at the end of the block.
 
-    Unlike a task group, it lets what the block raises through as it is; what a task raises comes in an ExceptionGroup.
+    A cancellation from outside reaches the block first, and its tasks only when the block has ended: what the block
+    uses still works while it cleans up. Unlike a task group, it lets what the block raises through as it is; what a
+    task raises comes in an ExceptionGroup.
     """
 
     def __init__(self) -> None:
-        self._task_group = create_task_group()
+        self._guard = create_task_group()
+        self._tasks = create_task_group()
+        self._ready = Event()
 
     async def __aenter__(self) -> TaskGroup:
-        return await self._task_group.__aenter__()
+        await self._guard.__aenter__()
+        self._guard.start_soon(self._run)
+        with CancelScope(shield=True):
+            await self._ready.wait()
+        return self._tasks
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> bool | None:
-        self._task_group.cancel_scope.cancel()
+        self._tasks.cancel_scope.cancel()
         if isinstance(error, get_cancelled_exc_class()):
-            # It may be the group's own, because a task failed: only the group can tell.
-            return await self._task_group.__aexit__(kind, error, traceback)
-        await self._task_group.__aexit__(None, None, None)
+            # It may be the guard's own, because a task failed: only the guard can tell.
+            return await self._guard.__aexit__(kind, error, traceback)
+        await self._guard.__aexit__(None, None, None)
         return None
+
+    async def _run(self) -> None:
+        with CancelScope(shield=True):
+            async with self._tasks:
+                self._ready.set()
+                await sleep_forever()

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import psutil
 import pytest
 from anyio import create_task_group, get_running_tasks, move_on_after, wait_all_tasks_blocked
-from anyio.lowlevel import checkpoint
 
-from skywire import EVERYONE, Conn, NetworkError, SingleHandler, StreamBroken
+from skywire import EVERYONE, Conn, SingleHandler
 from skywire.dmsg import DmsgNetwork
 from skywire.dmsg.relay import Relay
 from tests.dmsg.raw_client import ALICE, BOB, PATIENCE, RELAY, dmsg
@@ -57,17 +56,6 @@ async def place() -> AsyncIterator[Place]:
         yield Place(registry, relay)
 
 
-@asynccontextmanager
-async def cancelled_first() -> AsyncIterator[None]:
-    """Where everything is cancelled together, the network's own tasks may be told before the task that uses it, which
-    then finds a broken session."""
-    try:
-        yield
-    except NetworkError:
-        await checkpoint()
-        raise
-
-
 def ports_of(network: DmsgNetwork) -> set[int]:
     return network._require_running().dialler._ports._taken
 
@@ -102,7 +90,7 @@ async def test_dial_by_a_new_session() -> None:
         async def dial() -> None:
             async with DmsgNetwork(ALICE, there.registry, limits=SWIFT) as alice:
                 try:
-                    async with cancelled_first(), await alice.dial(TO_BOB, owner=ME) as conn:
+                    async with await alice.dial(TO_BOB, owner=ME) as conn:
                         await ask(conn)
                 finally:
                     assert ports_of(alice) == set()
@@ -149,7 +137,7 @@ async def test_public_ip() -> None:
         await there.count()
 
         async def enter_and_ask() -> None:
-            async with DmsgNetwork(ALICE, there.registry, limits=SWIFT) as alice, cancelled_first():
+            async with DmsgNetwork(ALICE, there.registry, limits=SWIFT) as alice:
                 await alice.public_ip([there.relay.public])
 
         async def check_all() -> None:
@@ -173,8 +161,7 @@ async def test_entering_and_leaving() -> None:
 
 
 async def receive_to_the_end(conn: Conn) -> None:
-    with suppress(StreamBroken):
-        await conn.receive()
+    await conn.receive()
 
 
 async def test_leaving_with_streams() -> None:
@@ -184,10 +171,9 @@ async def test_leaving_with_streams() -> None:
 
         async def leave() -> None:
             async with DmsgNetwork(ALICE, there.registry, limits=SWIFT) as alice, create_task_group() as task_group:
-                async with cancelled_first():
-                    conns = [await alice.dial(TO_BOB, owner=ME) for _ in range(3)]
-                    task_group.start_soon(receive_to_the_end, conns[0])
-                    await ask(conns[1])
+                conns = [await alice.dial(TO_BOB, owner=ME) for _ in range(3)]
+                task_group.start_soon(receive_to_the_end, conns[0])
+                await ask(conns[1])
                 task_group.cancel_scope.cancel()
 
         async def check() -> None:

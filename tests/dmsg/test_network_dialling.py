@@ -27,6 +27,7 @@ from skywire.dmsg import DmsgNetwork, DmsgRefused, DmsgUnreachable
 from skywire.dmsg.discovery.contract import DiscoveryBroken, DiscoveryUnreachable
 from skywire.dmsg.ports import FIRST_EPHEMERAL
 from skywire.net.handshake import Secured, respond
+from skywire.wire.dmsg_errors import ErrorCode
 from skywire.wire.entry import ServerPart, server_update
 from skywire.wire.objects import MAX_PORT, SignedObject, StreamResponse
 from skywire.wire.records import frame
@@ -306,6 +307,26 @@ async def test_of_many_failures_the_one_that_tells_most_is_told() -> None:
         await registry.register(BOB, [RELAY.public, TRUDY.public, MALLORY.public])
         with pytest.raises(DmsgRefused):
             await alice.dial(TO_BOB, owner=ME)
+
+
+async def test_a_server_that_has_moved_is_found() -> None:
+    """What is remembered of it is asked for anew; what has not changed is not tried again."""
+    registry = Registry()
+    await registry.register(BOB, [RELAY.public])
+    async with DmsgNetwork(ALICE, registry, limits=BRISK) as alice:
+        async with raw_relay(echo_as_bob) as relay:
+            await relay.announce(registry)
+            async with await alice.dial(TO_BOB, owner=ME) as conn:
+                await ask(conn, b"first")
+        await until(lambda: alice.sessions == ())
+        async with raw_relay(echo_as_bob) as relay:
+            await relay.announce(registry)
+            async with await alice.dial(TO_BOB, owner=ME) as conn:
+                await ask(conn, b"moved")
+        await until(lambda: alice.sessions == ())
+        with pytest.raises(DmsgUnreachable) as caught:
+            await alice.dial(TO_BOB, owner=ME)
+        assert is_code(caught.value, ErrorCode.NO_SERVER_REACHABLE.value)
 
 
 async def test_the_whole_of_a_dial_has_a_time_limit() -> None:

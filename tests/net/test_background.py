@@ -1,0 +1,87 @@
+"""Tasks beside a block: who is told first, and what comes out."""
+
+from __future__ import annotations
+
+import pytest
+from anyio import CancelScope, Event, get_running_tasks, sleep_forever, wait_all_tasks_blocked
+from anyio.lowlevel import checkpoint
+
+from skywire.net.background import Background
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_tasks_end_with_the_block() -> None:
+    before = len(get_running_tasks())
+    async with Background() as task_group:
+        task_group.start_soon(sleep_forever)
+        await wait_all_tasks_blocked()
+        assert len(get_running_tasks()) > before
+    assert len(get_running_tasks()) == before
+
+
+async def test_a_cancellation_reaches_the_block_first() -> None:
+    """Its tasks still work while it cleans up."""
+    asked, answered = Event(), Event()
+
+    async def answer() -> None:
+        await asked.wait()
+        answered.set()
+        await sleep_forever()
+
+    with CancelScope() as scope:
+        async with Background() as task_group:
+            task_group.start_soon(answer)
+            scope.cancel()
+            try:
+                await sleep_forever()
+            finally:
+                asked.set()
+                with CancelScope(shield=True):
+                    await answered.wait()
+    assert scope.cancelled_caught
+
+
+async def test_a_cancellation_before_it() -> None:
+    """The block begins, and ends at its first await."""
+    begun = False
+    with CancelScope() as scope:
+        scope.cancel()
+        async with Background() as task_group:
+            task_group.start_soon(sleep_forever)
+            begun = True
+            await checkpoint()
+            raise AssertionError("it was cancelled")
+    assert begun
+    assert scope.cancelled_caught
+
+
+async def test_what_the_block_raises_comes_as_it_is() -> None:
+    async def block() -> None:
+        async with Background() as task_group:
+            task_group.start_soon(sleep_forever)
+            raise LookupError
+
+    with pytest.raises(LookupError):
+        await block()
+
+
+async def test_a_task_that_fails_ends_the_block() -> None:
+    ended = False
+
+    async def fail() -> None:
+        raise LookupError
+
+    async def block() -> None:
+        nonlocal ended
+        async with Background() as task_group:
+            task_group.start_soon(fail)
+            try:
+                await sleep_forever()
+            finally:
+                ended = True
+
+    with pytest.raises(ExceptionGroup) as caught:
+        await block()
+    assert ended
+    assert caught.group_contains(LookupError)
