@@ -56,6 +56,8 @@ class Limits:
     """Between two looks for more servers, or whether another process with our key is gone."""
     settle_seconds: float = 1.0
     """For a process that took our place to register itself, before we look whether there is one."""
+    streams_per_peer: int = 1024
+    """Inbound streams that one key may hold; a session has 2,048."""
     mux: Config = field(default_factory=Config)
     """Of each session's streams."""
 

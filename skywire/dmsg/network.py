@@ -6,6 +6,7 @@ Source: protocol-dmsg.md section 4 and 5.2.
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from anyio.abc import TaskGroup, TaskStatus
 from skywire.dmsg.dialler import Dialler
 from skywire.dmsg.discovery.contract import Discovery
 from skywire.dmsg.entries import EntryCache
+from skywire.dmsg.errors import DmsgUnreachable
 from skywire.dmsg.keeper import Keeper
 from skywire.dmsg.limits import Limits
 from skywire.dmsg.mux import clock
@@ -39,7 +41,7 @@ from skywire.keys import PubKey, SecKey
 from skywire.net.address import Address
 from skywire.net.background import Background
 from skywire.net.conn import Owner
-from skywire.net.errors import DialTimeout, HandshakeTimeout, NotAdmitted
+from skywire.net.errors import DialTimeout, HandshakeTimeout, NotAdmitted, TooManyConnections
 from skywire.net.network import DialOptions, Dispatcher
 from skywire.net.record_conn import RecordConn
 from skywire.net.serving import serve_conn
@@ -89,6 +91,7 @@ class DmsgNetwork:
         self._server_type = server_type
         self._limits = limits
         self._replays = ReplayMemory()
+        self._live_by_peer: Counter[PubKey] = Counter()
         self._running: _Running | None = None
         self._serving: _Serving | None = None
 
@@ -101,7 +104,7 @@ class DmsgNetwork:
             pool = SessionPool(self._identity, self._limits, self._take, task_group)
             entries = EntryCache(self._discovery, self._limits.entry_seconds, task_group)
             dialler = Dialler(self._identity, self._discovery, entries, pool, self._limits)
-            task_group.start_soon(pool.keep_time, lambda: self._serving is not None)
+            task_group.start_soon(pool.keep_time, lambda: self._serving is not None and not self.evicted)
             self._running = _Running(background, pool, dialler)
             stack.pop_all()
         return self
@@ -125,9 +128,10 @@ class DmsgNetwork:
         return tuple(self._require_running().pool)
 
     async def servers(self) -> AsyncIterator[tuple[PubKey, ...]]:
-        """The servers with which there are sessions: those of now, and again whenever they change."""
-        pool = self._require_running().pool
-        while True:
+        """The servers with which there are sessions: those of now, and again whenever they change, until we leave."""
+        running = self._require_running()
+        pool = running.pool
+        while self._running is running:
             changed = pool.changed
             yield tuple(session.server for session in pool)
             await changed.wait()
@@ -147,6 +151,12 @@ class DmsgNetwork:
         if address.network != DMSG:
             raise ValueError(f"dmsg cannot dial {address}")
         dialler = self._require_running().dialler
+        if self.evicted:
+            raise DmsgUnreachable(
+                address,
+                ErrorCode.NO_SERVER_REACHABLE,
+                "another process is connected with our key, and would be cut off: stop it, or use a key of its own",
+            )
         try:
             with fail_after(options.timeout):
                 return await dialler.dial(address, owner)
@@ -206,7 +216,7 @@ class DmsgNetwork:
 
     def _take(self, session: ClientSession, stream: MuxStream) -> None:
         """A peer has opened a stream. Called by the event loop, and only a task may start others."""
-        if self._serving is None:
+        if self._serving is None or self.evicted:
             stream.reset()
         else:
             self._serving.offered.append((session, stream))
@@ -226,11 +236,21 @@ class DmsgNetwork:
         except (NetworkError, ProtocolError) as error:
             _log.debug("a stream from server %s was turned away: %s", session.server, error)
             await aclose_forcefully(stream)
+        except Exception:
+            _log.exception("a stream from server %s could not be taken", session.server)
+            await aclose_forcefully(stream)
         except BaseException:
             await aclose_forcefully(stream)
             raise
         else:
-            await serve_conn(dispatcher, conn)
+            peer = conn.remote.pk
+            self._live_by_peer[peer] += 1
+            try:
+                await serve_conn(dispatcher, conn)
+            finally:
+                self._live_by_peer[peer] -= 1
+                if not self._live_by_peer[peer]:
+                    del self._live_by_peer[peer]
 
     async def _establish(self, dispatcher: Dispatcher, session: ClientSession, stream: MuxStream) -> RecordConn:
         try:
@@ -244,6 +264,9 @@ class DmsgNetwork:
                     # The same word for a closed port and for one that is closed to this peer.
                     await reject_request(stream, session.seal, self._identity, asked, ErrorCode.NO_LISTENER)
                     raise NotAdmitted(f"{peer} is not admitted to port {port}, or nothing listens there")
+                if self._live_by_peer[peer] >= self._limits.streams_per_peer:
+                    await reject_request(stream, session.seal, self._identity, asked, ErrorCode.REJECTED)
+                    raise TooManyConnections(f"{peer} holds {self._limits.streams_per_peer} streams already")
                 agreed = await accept_request(stream, session.seal, self._identity, asked)
         except TimeoutError:
             raise HandshakeTimeout("a request did not come in time") from None

@@ -63,7 +63,7 @@ class SessionPool:
 
     @property
     def changed(self) -> Event:
-        """Is set when a session is added or ends; another one takes its place then."""
+        """Is set when a session is added or ends, or takes no more streams; another one takes its place then."""
         return self._changed
 
     async def connect(self, place: ServerPlace) -> ClientSession:
@@ -79,8 +79,11 @@ class SessionPool:
         Args:
             keep_idle: whether sessions without streams are to stay.
         """
+        usable = set(self)
         while True:
             await sleep(self._limits.tick_seconds)
+            if usable != (usable := set(self)):  # a server that takes no more streams, with those that it has going on
+                self._notify()
             now = clock()
             for session in list(self._live):
                 session.mux.check_time(now)
@@ -88,10 +91,11 @@ class SessionPool:
                     session.mux.end(SessionOver("it was not used any more"))
 
     async def aclose(self) -> None:
-        """End all sessions."""
+        """End all sessions; the last change."""
         async with create_task_group() as task_group:
             for session in self._live:
                 task_group.start_soon(session.aclose)
+        self._notify()
 
     async def _open(self, place: ServerPlace) -> ClientSession:
         session = await open_session(

@@ -19,7 +19,7 @@ from skywire.dmsg.discovery.contract import Discovery
 from skywire.dmsg.limits import Limits
 from skywire.dmsg.mux import clock
 from skywire.dmsg.pool import SessionPool
-from skywire.errors import NetworkError, ProtocolError
+from skywire.errors import SkywireError
 from skywire.keys import PubKey, SecKey
 from skywire.wire.discovery import DiscoveryRefused, Reason
 from skywire.wire.entry import Entry, client_update
@@ -82,7 +82,7 @@ class Registration:
                 if not self.evicted and (self._signatures or self._servers()):
                     try:
                         await self._update()
-                    except (NetworkError, ProtocolError) as error:
+                    except SkywireError as error:
                         wait = backoff.failed()
                         _log.warning("cannot update our entry in the discovery, next try in %.0f s: %s", wait, error)
                     else:
@@ -128,6 +128,8 @@ class Registration:
     async def _update(self) -> None:
         for attempts_left in reversed(range(_ATTEMPTS)):
             stored = await self._discovery.entry(self._identity.public)
+            if stored is not None and stored.signature in self._signatures:
+                self._sequence = max(self._sequence, stored.sequence)  # the answer to our post may have been lost
             self._judge(stored)
             servers = self._servers()
             due = clock() - self._updated_at >= self._limits.update_seconds
@@ -162,5 +164,5 @@ class Registration:
             if stored is not None and stored.signature in self._signatures:
                 now_ns = max(time.time_ns(), stored.timestamp)
                 await self._discovery.delete(replace(stored, timestamp=now_ns).sign(self._identity))
-        except (NetworkError, ProtocolError) as error:
+        except SkywireError as error:
             _log.warning("cannot take our entry back from the discovery: %s", error)

@@ -22,7 +22,8 @@ MAX_PORT: Final = 0xFFFF
 _MAX_TEXT: Final = 512
 """Longest address text that is looked at, in characters: a key, a host name of 253, and room."""
 _FORM: Final = re.compile(r"([a-z]+)://([^@:/\[\]]+)(?:@(\[[^\[\]@]+\]|[^@:\[\]/]+))?:([0-9]{1,5})")
-_HOST_NAME: Final = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?\.?")
+_LABEL: Final = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
+_HOST_NAME: Final = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*\.?")
 
 
 @final

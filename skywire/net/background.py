@@ -26,8 +26,13 @@ class Background:
     async def __aenter__(self) -> TaskGroup:
         await self._guard.__aenter__()
         self._guard.start_soon(self._run)
-        with CancelScope(shield=True):
-            await self._ready.wait()
+        try:
+            with CancelScope(shield=True):
+                await self._ready.wait()
+        except BaseException as error:  # asyncio's own cancellation knows no shield
+            self._tasks.cancel_scope.cancel()
+            await self._guard.__aexit__(type(error), error, error.__traceback__)
+            raise
         return self._tasks
 
     async def __aexit__(

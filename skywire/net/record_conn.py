@@ -80,14 +80,12 @@ class RecordConn(Conn):
         if self._send_in_doubt:
             raise StreamBroken(f"an earlier send to {self.remote} failed or was cancelled midway; dial again")
         size = len(item)
+        records = self._sealer.seal_records(item if size <= WRITE_SIZE else memoryview(item)[:WRITE_SIZE])
         self._sending = self._send_in_doubt = True
         try:
-            if size <= WRITE_SIZE:
-                await self._stream.send(self._sealer.seal_records(item))
-            else:
-                view = memoryview(item)
-                for start in range(0, size, WRITE_SIZE):
-                    await self._stream.send(self._sealer.seal_records(view[start : start + WRITE_SIZE]))
+            await self._stream.send(records)
+            for start in range(WRITE_SIZE, size, WRITE_SIZE):
+                await self._stream.send(self._sealer.seal_records(memoryview(item)[start : start + WRITE_SIZE]))
             # Left by an exception, some of these bytes may be on their way: no later record could follow them.
             self._send_in_doubt = False
         except BrokenResourceError as error:

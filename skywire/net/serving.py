@@ -7,11 +7,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
-from anyio import BrokenResourceError, ClosedResourceError, EndOfStream
+from anyio import BrokenResourceError, ClosedResourceError, EndOfStream, get_cancelled_exc_class
+from anyio.lowlevel import checkpoint_if_cancelled
 
 from skywire.net.background import Background
 from skywire.net.conn import Conn
 from skywire.net.network import Dispatcher, Network
+from skywire.net.waiter import cancelled_by_asyncio
 
 _log: Final = logging.getLogger("skywire.net")
 
@@ -31,6 +33,12 @@ async def serve_conn(dispatcher: Dispatcher, conn: Conn) -> None:
     """Let ``dispatcher`` serve ``conn`` to its end, then close it; a handler's failure stays with its connection."""
     try:
         await dispatcher.handle(conn)
+    except get_cancelled_exc_class():
+        await checkpoint_if_cancelled()
+        if cancelled_by_asyncio():
+            raise
+        # It strayed out of something else that was cancelled; passed on it would end all that this task group does.
+        _log.exception("the handler of %r was ended by a cancellation that was not for it", conn)
     except Exception as error:
         if _is_an_end(error):
             _log.debug("%r ended with %r", conn, error)

@@ -39,6 +39,13 @@ def waiters() -> Callable[[], Waiter]:
     return partial(_FutureWaiter, asyncio.get_running_loop())
 
 
+def cancelled_by_asyncio() -> bool:
+    """Whether somebody has asked the running asyncio task to end; anyio's own cancellations count as well."""
+    asyncio = sys.modules.get("asyncio")
+    task = asyncio.current_task() if asyncio is not None and runs_on_asyncio() else None
+    return task is not None and task.cancelling() > 0
+
+
 def runs_on_asyncio() -> bool:
     """Whether the caller is an asyncio task; trio as a guest of an asyncio loop is trio."""
     asyncio = sys.modules.get("asyncio")

@@ -31,6 +31,7 @@ from skywire.wire.dmsg_errors import ErrorCode
 from skywire.wire.entry import ServerPart, server_update
 from skywire.wire.objects import MAX_PORT, SignedObject, StreamResponse
 from skywire.wire.records import frame
+from skywire.wire.yamux import Config
 from tests.dmsg.raw_client import (
     ALICE,
     BOB,
@@ -327,6 +328,23 @@ async def test_a_server_that_has_moved_is_found() -> None:
         with pytest.raises(DmsgUnreachable) as caught:
             await alice.dial(TO_BOB, owner=ME)
         assert is_code(caught.value, ErrorCode.NO_SERVER_REACHABLE.value)
+
+
+async def test_a_session_that_has_died_without_a_word() -> None:
+    """A request that waits has the server asked whether it is there; a dial goes on by a new session."""
+    registry = Registry()
+    await registry.register(BOB, [RELAY.public])
+    scripts = [say_nothing, echo_as_bob]
+
+    async def one_after_the_other(peer: RawPeer) -> None:
+        await scripts.pop(0)(peer)
+
+    limits = replace(BRISK, tick_seconds=0.01, mux=Config(open_probe=0.05, ping_timeout=0.05))
+    async with raw_relay(one_after_the_other) as relay, DmsgNetwork(ALICE, registry, limits=limits) as alice:
+        await relay.announce(registry)
+        async with await alice.dial(TO_BOB, owner=ME) as conn:
+            await ask(conn, b"alive")
+        assert relay.taken == 2
 
 
 async def test_the_whole_of_a_dial_has_a_time_limit() -> None:

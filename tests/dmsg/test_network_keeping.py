@@ -224,7 +224,8 @@ async def test_the_relay_is_killed_in_the_middle_of_everything(count: int) -> No
     async with AsyncExitStack() as stack:
         relays = Relays(registry, await stack.enter_async_context(Background()))
         await relays.start(RELAY)
-        bob = await stack.enter_async_context(served(DmsgNetwork(BOB, registry, min_sessions=0, limits=SWIFT)))
+        limits = replace(SWIFT, streams_per_peer=count)
+        bob = await stack.enter_async_context(served(DmsgNetwork(BOB, registry, min_sessions=0, limits=limits)))
         await names(registry, 1)
         alice = await stack.enter_async_context(DmsgNetwork(ALICE, registry, limits=SWIFT))
         conns = [await alice.dial(dmsg(BOB), owner=ME) for _ in range(count)]

@@ -10,7 +10,7 @@ import pytest
 from anyio import Event, create_task_group, fail_after, wait_all_tasks_blocked
 
 from skywire import EVERYONE, SecKey, SingleHandler
-from skywire.dmsg import DmsgNetwork
+from skywire.dmsg import DmsgNetwork, DmsgUnreachable
 from skywire.dmsg.discovery.contract import DiscoveryBroken, DiscoveryUnreachable
 from skywire.dmsg.relay import Relay
 from skywire.wire.discovery import DiscoveryRefused, Reason
@@ -159,6 +159,11 @@ async def test_answers_that_are_lost() -> None:
             await until(lambda: registry.calls["post"] >= posts + 4)
             await is_reached(registry)
             assert not bob.evicted
+            # Then so many fail that the signature of the stored one would be forgotten.
+            registry.failures["post"] = DiscoveryUnreachable("read only")
+            await until(lambda: registry.calls["post"] >= posts + 16)
+            assert not bob.evicted
+            del registry.failures["post"]
             registry.loses_answers = False
             posts = registry.calls["post"]
             await until(lambda: registry.calls["post"] > posts)
@@ -316,6 +321,9 @@ async def test_the_newest_of_two_processes_with_one_key_serves(caplog: pytest.Lo
                 assert relay.stats.sessions_made == made
                 await names(registry, RELAY)
                 await is_reached(registry)
+                assert relay.stats.sessions_made == made + 1
+                with pytest.raises(DmsgUnreachable, match="another process is connected with our key"):
+                    await first.dial(dmsg(TRUDY), owner=ME)
                 assert relay.stats.sessions_made == made + 1
             await until(lambda: not first.evicted)
             assert said(caplog, RESUMED) == turn

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from anyio import CancelScope, Event, get_running_tasks, sleep_forever, wait_all_tasks_blocked
 from anyio.lowlevel import checkpoint
@@ -54,6 +56,24 @@ async def test_a_cancellation_before_it() -> None:
             raise AssertionError("it was cancelled")
     assert begun
     assert scope.cancelled_caught
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_a_cancellation_by_asyncio_leaves_no_task() -> None:
+    async def use() -> None:
+        async with Background() as task_group:
+            task_group.start_soon(sleep_forever)
+            await sleep_forever()
+
+    before = len(get_running_tasks())
+    for steps in range(6):
+        user = asyncio.create_task(use())
+        for _ in range(steps):
+            await checkpoint()
+        user.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await user
+        assert len(get_running_tasks()) == before, steps
 
 
 async def test_what_the_block_raises_comes_as_it_is() -> None:

@@ -23,7 +23,7 @@ from skywire.wire.yamux import (
 from skywire.wire.yamux.frame import ACK, FIN, PING, RST, SYN, WINDOW_UPDATE, encode_header
 from tests.wire.yamux_link import Frame, data_frame, opened, pair, sent, sent_frames, transfer
 
-QUIET = Config(keepalive_interval=math.inf)
+QUIET = Config(keepalive_interval=math.inf, open_probe=math.inf)
 
 
 def ask_again(session: Session, now: float) -> list[Event]:
@@ -106,6 +106,31 @@ def test_an_open_that_is_not_acknowledged_costs_only_that_stream() -> None:
     assert ask_again(client, 99.0) == [StreamReset(third, ResetCause.OPEN_TIMEOUT)]
     assert sent_frames(client) == [Frame(WINDOW_UPDATE | RST, first, 0), Frame(WINDOW_UPDATE | RST, third, 0)]
     assert (client.stream_count, client.open_slots, client.next_deadline) == (1, 256, math.inf)
+
+
+def test_an_open_that_waits_has_the_peer_asked_whether_it_lives() -> None:
+    client = Session(Role.CLIENT, now=0.0)
+    client.open(10.0)
+    sent(client)
+    assert client.next_deadline == 13.0
+    client.receive(encode_header(WINDOW_UPDATE, 1, 1), 11.0)
+    assert client.next_deadline == 14.0  # it lives
+    assert ask_again(client, 14.0) == []
+    assert sent_frames(client) == [Frame(PING | SYN, 0, 0)]
+    client.open(15.0)
+    assert client.next_deadline == 24.0  # asked once
+    (event,) = ask_again(client, 24.0)
+    assert isinstance(event, SessionFailed)
+
+
+def test_a_peer_that_lives_and_does_not_acknowledge_is_asked_now_and_then() -> None:
+    client, server = Session(Role.CLIENT, now=0.0), Session(Role.SERVER, now=0.0)
+    client.open(0.0)
+    for number in range(3):
+        now = 3.0 + 4.0 * number
+        assert ask_again(client, now) == []
+        transfer(client, server, now)
+        assert transfer(server, client, now + 1.0) == [PingAnswered(number, 1.0)]
 
 
 @pytest.mark.parametrize("how", ["accepted", "finished by the peer", "reset", "finished by us"])

@@ -15,7 +15,7 @@ from anyio import Event, move_on_after, sleep
 
 from skywire.dmsg.backoff import Backoff
 from skywire.dmsg.discovery.contract import Discovery
-from skywire.errors import NetworkError, ProtocolError
+from skywire.errors import SkywireError
 from skywire.keys import SecKey
 from skywire.wire.discovery import DiscoveryRefused, Reason
 from skywire.wire.entry import ServerPart, server_update
@@ -79,7 +79,7 @@ class ServerRegistration:
                 self._changed = Event()
                 try:
                     await self._update()
-                except (NetworkError, ProtocolError) as error:
+                except SkywireError as error:
                     wait = backoff.failed()
                     _log.warning("cannot announce this relay in the discovery, next try in %.0f s: %s", wait, error)
                     await sleep(wait)
@@ -114,5 +114,5 @@ class ServerRegistration:
                 # Signed anew: the discovery has rewritten the server type, and refuses what is older than a minute.
                 now_ns = max(time.time_ns(), stored.timestamp)
                 await self._discovery.delete(replace(stored, timestamp=now_ns).sign(self._identity))
-        except (NetworkError, ProtocolError) as error:
+        except SkywireError as error:
             _log.warning("cannot take this relay's entry back from the discovery: %s", error)

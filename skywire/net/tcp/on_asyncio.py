@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, cast, final
 
 import aiohappyeyeballs
+from aiohappyeyeballs import AddrInfoType
 from anyio import (
     BrokenResourceError,
     BusyResourceError,
@@ -55,7 +56,7 @@ async def connect(host: str, port: int) -> TcpStream:
     """See :func:`skywire.net.tcp.connect`."""
     if _is_literal(host):
         return await _stream_of(await _connect_literal(host, port))
-    addresses = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    addresses = await _look_up(host, port)
     return await _stream_of(await aiohappyeyeballs.start_connection(addresses, happy_eyeballs_delay=NEXT_ADDRESS_DELAY))
 
 
@@ -98,8 +99,7 @@ async def _stream_of(connected: socket.socket) -> _Stream:
 
 async def listen(host: str, port: int) -> TcpListener:
     """See :func:`skywire.net.tcp.listen`."""
-    loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    found = await _look_up(host, port, socket.AI_PASSIVE)
     with contextlib.ExitStack() as unless_all_listen:
         sockets: list[socket.socket] = []
         not_here: OSError | None = None
@@ -124,6 +124,13 @@ async def listen(host: str, port: int) -> TcpListener:
             raise not_here
         unless_all_listen.pop_all()
     return _Listener(sockets)
+
+
+async def _look_up(host: str, port: int, flags: int = 0) -> Sequence[AddrInfoType]:
+    try:
+        return await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=flags)
+    except UnicodeError as error:  # from Python's own encoding of names
+        raise OSError(f"{host!r} cannot be a host name: {error}") from None
 
 
 def _is_literal(host: str) -> bool:

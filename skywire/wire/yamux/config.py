@@ -36,6 +36,8 @@ class Config:
     """Seconds that a ping waits for its answer."""
     open_timeout: float = 75.0
     """Seconds that an open waits for its ACK; newest upstream: 20."""
+    open_probe: float = 3.0
+    """Seconds that an open waits for its ACK, while nothing comes at all, before a ping asks whether the peer lives."""
     close_timeout: float = 300.0
     """Seconds of silence that we grant a peer between our FIN and its own; newest upstream: 30."""
 

@@ -42,6 +42,15 @@ class Keepalive:
         """When :meth:`handle_timeout` is due."""
         return min(self._at, self._waiting.next)
 
+    def hurry(self, since: float, now: float) -> None:
+        """Somebody has waited ``since`` for the peer: when nothing came for too long, the next ping is due now."""
+        if self.hurry_at(since) <= now:
+            self._at = now
+
+    def hurry_at(self, since: float) -> float:
+        """When :meth:`hurry` has something to do."""
+        return inf if self._own_id is not None else max(since, self.heard_at) + self._config.open_probe
+
     def ping(self, now: float) -> int:
         """Send a ping for the application; its id.
 

@@ -112,7 +112,10 @@ class Session:
     @property
     def next_deadline(self) -> float | None:
         """When :meth:`handle_timeout` is due, None when the session is over."""
-        return None if self._over else min(self._keepalive.next_deadline, self._table.next_deadline)
+        if self._over:
+            return None
+        keepalive, table = self._keepalive, self._table
+        return min(keepalive.next_deadline, table.next_deadline, keepalive.hurry_at(table.oldest_open))
 
     def send_window(self, stream_id: int) -> int:
         """Bytes that :meth:`send` would take now; 0 for a stream that we finished or that is over."""
@@ -232,6 +235,7 @@ class Session:
         events: list[Event] = []
         if self._over:
             return events
+        self._keepalive.hurry(self._table.oldest_open, now)
         try:
             self._keepalive.handle_timeout(now, events)
         except PeerSilent as error:

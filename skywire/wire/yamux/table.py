@@ -67,6 +67,11 @@ class StreamTable:
         """When :meth:`take_overdue` is due."""
         return min(self._opening.next, self._closing.next)
 
+    @property
+    def oldest_open(self) -> float:
+        """When the open was made that has waited longest for its ACK; infinity when none waits."""
+        return self._opening.next - self._config.open_timeout
+
     def open(self, now: float) -> int:
         """A new stream of ours; its id.
 
