@@ -7,14 +7,15 @@ Results go to the standard output, everything else to the standard error. Exit c
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from enum import IntEnum
-from typing import Annotated, TypeAlias
+from typing import Annotated, NoReturn, TypeAlias
 
 from cyclopts import App, Parameter
 
-from skywire.errors import SkywireError
+from skywire.errors import NetworkError, SkywireError
 from skywire.net.errors import DialError, PeerRefused
 from skywire.version import __version__
 
@@ -34,6 +35,10 @@ class UsageError(SkywireError):
     """The arguments of a command do not fit each other."""
 
 
+class NotReached(NetworkError):
+    """Nobody to reach, other than at an address that was dialled."""
+
+
 Json: TypeAlias = Annotated[bool, Parameter(name="--json", negative="", help="Write one JSON object.")]
 """The switch of every command that tells facts."""
 
@@ -50,22 +55,17 @@ def run(app: App, arguments: Sequence[str] | None = None) -> None:
         app: the root of its command line.
         arguments: without the program's name; those of this process when None.
     """
+    _open_standard_descriptors()
     try:
-        app(arguments)
-    except UsageError as error:
-        _fail(app, error, ExitCode.USAGE)
-    except PeerRefused as error:
-        _fail(app, error, ExitCode.REFUSED)
-    except DialError as error:
-        _fail(app, error, ExitCode.UNREACHABLE)
-    except SkywireError as error:
-        _fail(app, error, ExitCode.FAILED)
+        try:
+            app(arguments)
+        finally:
+            if sys.stdout is not None:
+                sys.stdout.flush()
     except KeyboardInterrupt:
         sys.exit(ExitCode.INTERRUPTED)
-    except BrokenPipeError:
-        # Whoever read our output has had enough of it; the descriptor must not fail again at exit.
-        sys.stdout = None
-        sys.exit(ExitCode.FAILED)
+    except Exception as error:
+        _fail(app, error)
 
 
 def show_json(facts: Mapping[str, object]) -> None:
@@ -73,6 +73,42 @@ def show_json(facts: Mapping[str, object]) -> None:
     print(json.dumps(facts, indent=2))
 
 
-def _fail(app: App, error: SkywireError, code: ExitCode) -> None:
-    print(f"{app.name[0]}: {error}", file=sys.stderr)
-    sys.exit(code)
+def reason_of(error: Exception) -> Exception:
+    """The one error to tell, of a group of them; the group itself when one of it is a defect."""
+    if not isinstance(error, ExceptionGroup):
+        return error
+    reasons = [reason_of(each) for each in error.exceptions]
+    return next((each for each in reasons if not isinstance(each, SkywireError | OSError)), reasons[0])
+
+
+def _fail(app: App, error: Exception) -> NoReturn:
+    reason = reason_of(error)
+    if not isinstance(reason, SkywireError | OSError):
+        raise error
+    if isinstance(reason, OSError) and not isinstance(reason, SkywireError):
+        # It may be the standard output that cannot be written; it must not fail again at exit.
+        sys.stdout = None
+    if not isinstance(reason, BrokenPipeError):  # else whoever read our output has had enough of it
+        print(f"{app.name[0]}: {reason}", file=sys.stderr)
+    sys.exit(_code(reason))
+
+
+def _code(reason: Exception) -> ExitCode:
+    match reason:
+        case UsageError():
+            return ExitCode.USAGE
+        case PeerRefused():
+            return ExitCode.REFUSED
+        case DialError() | NotReached():
+            return ExitCode.UNREACHABLE
+        case _:
+            return ExitCode.FAILED
+
+
+def _open_standard_descriptors() -> None:
+    """Take the places of standard streams that were closed from the start: libuv aborts when it has to close one."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest that is free is this one

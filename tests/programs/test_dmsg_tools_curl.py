@@ -189,7 +189,7 @@ def test_named_servers_instead_of_a_discovery(network: Network, tmp_path: Path) 
 def test_a_folder_that_cannot_be_reached(network: Network, tmp_path: Path) -> None:
     done = network.run("http", tmp_path, "--allow-all", "--disc", "http://127.0.0.1:1", "--timeout", "0.2", "-q")
     assert (done.returncode, done.stdout) == (3, b"")
-    assert done.stderr == b"dmsg: no server that peers could come through was found in time\n"
+    assert done.stderr == b"skywire: no server that peers could come through was found in time\n"
 
 
 def test_a_folder_tells_of_requests(network: Network, tmp_path: Path) -> None:

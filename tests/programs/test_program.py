@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 from cyclopts import App
 
 from skywire import Address, DialTimeout, PeerRefused, ProtocolError, SecKey, Unreachable
-from skywire.cli.program import UsageError, new_program, run
+from skywire.cli.program import NotReached, UsageError, new_program, run
 
+PATIENCE = 30
+SKYWIRE = Path(sys.executable).parent / "skywire"
 ADDRESS = Address("dmsg", SecKey(b"\x01" * 32).public, 80)
 
 
@@ -29,6 +37,8 @@ def program(error: BaseException) -> App:
         (DialTimeout(ADDRESS, "no answer in time"), 3),
         (PeerRefused(ADDRESS, "not admitted"), 4),
         (ProtocolError("nonsense came"), 1),
+        (NotReached("nobody there"), 3),
+        (OSError(28, "No space left on device"), 1),
     ],
     ids=lambda value: type(value).__name__,
 )
@@ -45,6 +55,43 @@ def test_an_interruption_is_no_error(capsys: pytest.CaptureFixture[str]) -> None
         run(program(KeyboardInterrupt()), [])
     assert caught.value.code == 130
     assert capsys.readouterr().err == ""
+
+
+def test_a_group_is_told_by_the_one_error_that_matters(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        run(program(ExceptionGroup("", [ExceptionGroup("", [NotReached("nobody there")])])), [])
+    assert caught.value.code == 3
+    assert capsys.readouterr().err == "tool: nobody there\n"
+    with pytest.raises(ExceptionGroup):
+        run(program(ExceptionGroup("", [NotReached("nobody there"), RuntimeError("a defect")])), [])
+
+
+@pytest.mark.parametrize("command", ["--help", "--version", "cli config gen-keys", "dmsg disc -a 127.0.0.1:0"])
+def test_an_output_that_cannot_be_written(command: str) -> None:
+    done = subprocess.run(
+        f"exec {SKYWIRE} {command} > /dev/full", shell=True, stderr=subprocess.PIPE, timeout=PATIENCE, check=False
+    )
+    assert (done.returncode, done.stderr) == (1, b"skywire: [Errno 28] No space left on device\n")
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_service_without_standard_streams_ends_as_others_do(closed: str, tmp_path: Path) -> None:
+    """libuv aborts when it has to close one of their descriptors."""
+    ready = tmp_path / "ready"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told:
+        told.bind(str(ready))
+        told.settimeout(PATIENCE)
+        process = subprocess.Popen(
+            f"exec {SKYWIRE} dmsg disc -a 127.0.0.1:0 {closed}",
+            shell=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env={**os.environ, "NOTIFY_SOCKET": str(ready)},
+        )
+        assert told.recv(100) == b"READY=1"
+        process.terminate()
+        assert process.wait(PATIENCE) == 0
 
 
 def test_a_defect_is_not_hidden() -> None:

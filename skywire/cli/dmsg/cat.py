@@ -9,9 +9,9 @@ from anyio import CancelScope, EndOfStream, Event, create_task_group, current_ti
 from cyclopts import Parameter
 
 from skywire.cli.dmsg import pipes
-from skywire.cli.dmsg.connection import DEFAULTS, Connection, Options, peer_address, reason_of, run, settle
+from skywire.cli.dmsg.connection import DEFAULTS, Connection, Options, peer_address, run, settle
 from skywire.cli.dmsg.serving import SERVE_DEFAULTS, Ports, ServeOptions, check_port, reachable
-from skywire.cli.program import UsageError
+from skywire.cli.program import UsageError, reason_of
 from skywire.cli.service import until_terminated
 from skywire.dmsg.network import DMSG, DmsgNetwork
 from skywire.errors import SkywireError

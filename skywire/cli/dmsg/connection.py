@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Final, NoReturn
+from typing import Annotated, Final
 
 import httpx
 from anyio import move_on_after
@@ -18,13 +18,13 @@ from cyclopts import Parameter
 
 from skywire import runtime
 from skywire.cli.identity import identity_from
-from skywire.cli.program import ExitCode, UsageError
+from skywire.cli.program import NotReached, UsageError, reason_of
 from skywire.dmsg.discovery.contract import Discovery, DiscoveryUnreachable
 from skywire.dmsg.discovery.direct import DirectDiscovery
 from skywire.dmsg.discovery.http_client import TIMEOUT_SECONDS, HttpDiscovery
 from skywire.dmsg.errors import SessionOver
 from skywire.dmsg.network import DMSG, DmsgNetwork
-from skywire.errors import InvalidAddress, InvalidKey, NetworkError, SkywireError
+from skywire.errors import InvalidAddress, InvalidKey, SkywireError
 from skywire.keys import PubKey, SecKey
 from skywire.net.address import Address, HostPort
 from skywire.net.network import DialOptions
@@ -40,10 +40,6 @@ CONCURRENCY: Final = 16
 """Servers or peers that are asked at the same time."""
 
 _log: Final = logging.getLogger("skywire.cli.dmsg")
-
-
-class NotReached(NetworkError):
-    """Nobody to reach, other than at an address that was dialled."""
 
 
 class FileFailed(SkywireError):
@@ -101,7 +97,7 @@ class Options:
                 f"{DISC_VARIABLE}, or servers with --server <public key>@<host>:<port>"
             )
         if url and not url.startswith(("http://", "https://")):
-            raise UsageError(f"a discovery is reached by http:// or https://, this is {url[:100]!r}")
+            raise UsageError("a discovery is reached by http:// or https://")
         identity = identity_from(self.key_file, self.passphrase_file, KEY_VARIABLE) or SecKey.generate()
         return Connection(identity, url, servers, self.timeout, self.quiet)
 
@@ -123,7 +119,7 @@ class Connection:
     """
 
     identity: SecKey = field(repr=False)
-    url: str
+    url: str = field(repr=False)
     servers: tuple[Entry, ...]
     timeout: float | None
     quiet: bool
@@ -147,7 +143,7 @@ class Connection:
         try:
             http = HttpDiscovery(self.url, timeout=TIMEOUT_SECONDS if self.timeout is None else self.timeout)
         except ValueError as error:
-            raise UsageError(f"{self.url[:100]!r}: {error}") from None
+            raise UsageError(f"the address of the discovery: {error}") from None
         async with http:
             yield http
 
@@ -177,11 +173,9 @@ def run(options: Options, tool: Callable[[Connection], Awaitable[None]]) -> None
 
     Raises:
         SkywireError: the most telling one of those with which it failed.
-        BrokenPipeError: nobody reads its output any more.
-        SystemExit: the way into the network does not lead there.
+        OSError: its output cannot be written.
     """
     connection = options.connection()
-    _open_standard_descriptors()
     level = logging.ERROR if options.quiet else (logging.WARNING, logging.INFO, logging.DEBUG)[min(options.verbose, 2)]
     logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger("skywire").setLevel(level)
@@ -189,34 +183,10 @@ def run(options: Options, tool: Callable[[Connection], Awaitable[None]]) -> None
         runtime.run(tool, connection)
     except Exception as error:
         _log.debug("the tool failed", exc_info=error)
-        _fail(error)
-
-
-def _fail(error: Exception) -> NoReturn:
-    reason = reason_of(error)
-    if isinstance(reason, NotReached | DiscoveryUnreachable):
-        print(f"dmsg: {reason}", file=sys.stderr)
-        sys.exit(ExitCode.UNREACHABLE)
-    if isinstance(reason, OSError) and not isinstance(reason, BrokenPipeError | SkywireError):
-        raise FileFailed(str(reason)) from error
-    raise reason from None if reason is error else error
-
-
-def _open_standard_descriptors() -> None:
-    """Take the places of standard streams that were closed from the start: libuv aborts when it has to close one."""
-    for descriptor in range(3):
-        try:
-            os.fstat(descriptor)
-        except OSError:
-            os.open(os.devnull, os.O_RDWR)  # the lowest that is free is this one
-
-
-def reason_of(error: Exception) -> Exception:
-    """The one error to tell, of a group of them; the group itself when one of it is a defect."""
-    if not isinstance(error, ExceptionGroup):
-        return error
-    reasons = [reason_of(each) for each in error.exceptions]
-    return next((each for each in reasons if not isinstance(each, SkywireError | OSError)), reasons[0])
+        reason = reason_of(error)
+        if isinstance(reason, DiscoveryUnreachable):
+            raise NotReached(str(reason)) from error
+        raise
 
 
 async def settle(network: DmsgNetwork) -> None:

@@ -7,8 +7,8 @@ from typing import Annotated
 from anyio import CapacityLimiter, create_task_group
 from cyclopts import Parameter
 
-from skywire.cli.dmsg.connection import CONCURRENCY, DEFAULTS, Connection, NotReached, Options, run
-from skywire.cli.program import Json, show_json
+from skywire.cli.dmsg.connection import CONCURRENCY, DEFAULTS, Connection, Options, run
+from skywire.cli.program import Json, NotReached, show_json
 from skywire.dmsg.network import DmsgNetwork
 from skywire.dmsg.stream_handshake import IPAddress
 from skywire.errors import NetworkError, ProtocolError

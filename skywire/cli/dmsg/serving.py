@@ -11,8 +11,8 @@ from typing import Annotated, Final, TypeAlias, final
 from anyio import fail_after, sleep_forever
 from cyclopts import Parameter
 
-from skywire.cli.dmsg.connection import Connection, NotReached, Options, public_key, run
-from skywire.cli.program import UsageError
+from skywire.cli.dmsg.connection import Connection, Options, public_key, run
+from skywire.cli.program import NotReached, UsageError
 from skywire.cli.service import until_terminated
 from skywire.dmsg.control import CONTROL_PORT, serve_control
 from skywire.dmsg.network import DmsgNetwork
