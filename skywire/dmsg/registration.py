@@ -87,7 +87,8 @@ class Registration:
                         _log.warning("cannot update our entry in the discovery, next try in %.0f s: %s", wait, error)
                     else:
                         backoff.succeeded()
-                        ready()
+                        if self._servers():
+                            ready()
                 with move_on_after(wait) as self._rest:
                     await changed.wait()
         finally:

@@ -64,7 +64,7 @@ class ClientSession:
         self._limits = limits
         self._streams: dict[int, MuxStream] = {}
         self._room: Event | None = None  # while somebody waits for streams to end or to be accepted
-        self._pings: dict[int, Event] = {}
+        self._pings: dict[int, _Ping] = {}
 
     @property
     def usable(self) -> bool:
@@ -103,19 +103,20 @@ class ClientSession:
 
         Raises:
             SessionOver: it did not come, or the session is over.
+            LocalProtocolError: 64 pings wait already.
         """
         await self._keep_quiet()
         self._require_usable()
         ping_id = self.mux.session.ping(clock())
-        answered = self._pings[ping_id] = Event()
+        ping = self._pings[ping_id] = _Ping()
         self.mux.flush()
         try:
-            await answered.wait()
+            await ping.over.wait()
         finally:
             del self._pings[ping_id]
-        if self.over is not None or self.round_trip is None:
+        if ping.round_trip is None:
             raise SessionOver(f"server {self.server} did not answer a ping")
-        return self.round_trip
+        return ping.round_trip
 
     async def aclose(self) -> None:
         """End the session and its streams, and give the server time to take all output and to confirm the ends."""
@@ -159,12 +160,10 @@ class ClientSession:
                 self._take(self, self._new_stream(stream_id))
             case yamux.PingAnswered(ping_id, round_trip):
                 self.round_trip = round_trip
-                if ping_id in self._pings:
-                    self._pings[ping_id].set()
+                self._end_ping(ping_id, round_trip)
             case yamux.PingTimedOut(ping_id):
                 self.round_trip = None
-                if ping_id in self._pings:
-                    self._pings[ping_id].set()
+                self._end_ping(ping_id, None)
             case yamux.GoAwayReceived():
                 self._make_room()
             case yamux.SessionEnded():
@@ -196,8 +195,14 @@ class ClientSession:
         for stream in self._streams.values():
             stream.end(error)
         self._make_room()
-        for answered in self._pings.values():
-            answered.set()
+        for ping_id in self._pings:
+            self._end_ping(ping_id, None)
+
+    def _end_ping(self, ping_id: int, round_trip: float | None) -> None:
+        ping = self._pings.get(ping_id)
+        if ping is not None and not ping.over.is_set():
+            ping.round_trip = round_trip
+            ping.over.set()
 
     async def _wait_for_room(self) -> None:
         if self._room is None:
@@ -220,6 +225,12 @@ class ClientSession:
         # A sleep may be a little too short.
         while (wait := self.opened + self.quiet - clock()) > 0:  # noqa: ASYNC110 - no event tells of time
             await sleep(wait)
+
+
+class _Ping:
+    def __init__(self) -> None:
+        self.over = Event()
+        self.round_trip: float | None = None
 
 
 async def open_session(

@@ -39,12 +39,12 @@ class SharedCall(Generic[K, T]):
         """
         run = self._running.get(key)
         if run is None:
-            run = _Run()
+            run = self._running[key] = _Run()
             try:
                 self._task_group.start_soon(self._make, key, run)
             except RuntimeError:  # it has ended
+                del self._running[key]
                 raise NetworkError("the network was left") from None
-            self._running[key] = run
         await run.done.wait()
         if run.error is not None:
             raise run.error
