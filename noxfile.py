@@ -31,7 +31,7 @@ def tests(session: nox.Session) -> None:
     """All tests, the documentation's examples among them, with coverage."""
     session.run(sys.executable, "-m", "coverage", "erase")
     session.run(
-        sys.executable, "-m", "coverage", "run", "-m", "pytest", "-n", "auto", "--dist", "worksteal", *session.posargs
+        sys.executable, "-m", "coverage", "run", "-m", "pytest", "-n", "auto", "--dist", "loadfile", *session.posargs
     )
     session.run(sys.executable, "-m", "coverage", "combine", "-q")
     session.run(sys.executable, "-m", "coverage", "report", "--include=skywire/wire/*", "--fail-under=100")

@@ -66,9 +66,14 @@ class PrivateFile:
             SkywireError: of the class ``failed``: it exists and ``replace`` is False, or it cannot be written.
         """
         mark = secrets.token_hex(8)
-        draft, former = path.with_name(f".{path.name}.{mark}"), path.with_name(f".{path.name}.{mark}.bak")
         try:
+            draft, former = path.with_name(f".{path.name}.{mark}"), path.with_name(f".{path.name}.{mark}.bak")
             descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise self.failed(f"cannot write {path}: {error.strerror}") from error
+        except ValueError:
+            raise self.failed(f"{str(path)!r} is no name of a file") from None
+        try:
             try:
                 with os.fdopen(descriptor, "w", encoding="utf-8") as file:
                     file.write(text)

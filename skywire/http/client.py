@@ -7,6 +7,8 @@ What fails is an error of httpx, whose ``__cause__`` is the error of the network
 
 * httpx.ConnectError, of :class:`skywire.net.errors.DialError`; httpx.ConnectTimeout, of its DialTimeout
 * httpx.ReadError and httpx.WriteError, of :class:`skywire.net.errors.StreamBroken`
+* httpx.RemoteProtocolError: the answer breaks the rules of HTTP, or its head those of :data:`MAX_HEAD`
+* httpx.LocalProtocolError: the request breaks them, such as by a body of another length than its head announces
 * httpx.UnsupportedProtocol: none of the networks is of that name
 * httpx.InvalidURL: what stands for the key is none, or the like
 """
@@ -15,12 +17,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Final, final
 from urllib.parse import uses_netloc, uses_relative
 
+import h11
 import httpcore
 import httpx
-from anyio import BrokenResourceError, ClosedResourceError, EndOfStream, fail_after
+from anyio import BrokenResourceError, ClosedResourceError, EndOfStream, current_time, fail_after
 
 from skywire.errors import InvalidAddress, InvalidKey
 from skywire.keys import PubKey
@@ -33,7 +37,11 @@ from skywire.version import __version__
 DEFAULT_PORT: Final = 80
 """The port of a URL that has none."""
 DEFAULT_TIMEOUT: Final = httpx.Timeout(60.0, connect=20.0)
-"""Seconds to connect, and to wait for each piece of a response, or for a piece of a request to be taken."""
+"""Seconds to connect, to wait for the whole head of a response, interim ones before it included, and for each piece of
+its body, or for a piece of a request to be taken."""
+MAX_HEAD: Final = 262144
+"""Bytes that a peer may send before the head of its response is complete; one read may go past it. The library below
+takes 100 KiB for each head, and any number of interim ones."""
 DEFAULT_REUSE: Final = 0.0
 """Seconds for which a connection is kept for another request. Not at all: a Go server on a dmsg stream closes it when
 the second request comes. Between programs of ours 4 seconds are safe, less than a usual server keeps it."""
@@ -112,7 +120,7 @@ class NetworkTransport(httpx.AsyncBaseTransport):
         url = httpcore.URL(
             scheme="http", host=f"{request.url.scheme} {address}", port=address.port, target=request.url.raw_path
         )
-        with _httpx_errors():
+        with _httpx_errors(), _expecting_head():
             response = await self._pool.handle_async_request(
                 httpcore.Request(
                     method=request.method,
@@ -175,24 +183,68 @@ class _Dialler(httpcore.AsyncNetworkBackend):
 
 
 @final
+class _Head:
+    """What may still come before the head of a response is complete."""
+
+    def __init__(self) -> None:
+        self.is_complete = False
+        self._size = 0
+        self._deadline: float | None = None
+
+    def seconds(self, timeout: float) -> float:
+        """What is left of the time for all of it."""
+        if self._deadline is None:
+            self._deadline = current_time() + timeout
+        return self._deadline - current_time()
+
+    def take(self, size: int) -> None:
+        if self._size > MAX_HEAD:
+            raise httpcore.RemoteProtocolError(f"the peer sent more than {MAX_HEAD} bytes before the head was complete")
+        self._size += size
+
+
+_expected_head: Final[ContextVar[_Head | None]] = ContextVar("_expected_head", default=None)
+"""Of the request that a task is sending: the pool tells a stream what it writes, but not what of."""
+
+
+@contextmanager
+def _expecting_head() -> Iterator[None]:
+    head = _Head()
+    token = _expected_head.set(head)
+    try:
+        yield
+    finally:
+        _expected_head.reset(token)
+        head.is_complete = True
+
+
+@final
 class _Stream(httpcore.AsyncNetworkStream):
     def __init__(self, conn: Conn) -> None:
         self._conn = conn
+        self._head: _Head | None = None
+        """Of the response to what was written last."""
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        head = None if self._head is None or self._head.is_complete else self._head
         try:
-            with fail_after(timeout):
-                return await self._conn.receive(max_bytes)
+            with fail_after(timeout if head is None or timeout is None else head.seconds(timeout)):
+                data = await self._conn.receive(max_bytes)
         except EndOfStream:
             return b""
         except TimeoutError as error:
-            raise httpcore.ReadTimeout(f"{self._conn.remote} sent nothing for {timeout:g} s") from error
+            what = f"nothing for {timeout:g} s" if head is None else f"no whole head of an answer in {timeout:g} s"
+            raise httpcore.ReadTimeout(f"{self._conn.remote} sent {what}") from error
         except (BrokenResourceError, ClosedResourceError) as error:
             raise httpcore.ReadError(_reason(error, self._conn)) from error
+        if head is not None:
+            head.take(len(data))
+        return data
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
         if not buffer:
             return
+        self._head = _expected_head.get()
         try:
             with fail_after(timeout):
                 await self._conn.send(buffer)
@@ -229,6 +281,8 @@ _HTTPX_ERRORS: Final[Mapping[type[Exception], type[httpx.TransportError]]] = {
     httpcore.WriteError: httpx.WriteError,
     httpcore.LocalProtocolError: httpx.LocalProtocolError,
     httpcore.RemoteProtocolError: httpx.RemoteProtocolError,
+    # What the pool lets through while it sends a body.
+    h11.LocalProtocolError: httpx.LocalProtocolError,
 }
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import httpx
 import pytest
-from anyio import CancelScope, create_task_group, create_tcp_listener, sleep_forever
+from anyio import CancelScope, create_task_group, create_tcp_listener, fail_after, sleep, sleep_forever
 from anyio.abc import SocketAttribute, SocketStream, TaskStatus
 from anyio.from_thread import start_blocking_portal
 from starlette.requests import Request
@@ -317,8 +317,74 @@ async def test_a_server_that_says_nothing() -> None:
         await sleep_forever()
 
     async with memory_client(handler, httpx.Timeout(PATIENCE, read=0.05)) as client:
-        with pytest.raises(httpx.ReadTimeout, match=r"sent nothing for 0\.05 s"):
+        with pytest.raises(httpx.ReadTimeout, match=r"sent no whole head of an answer in 0\.05 s"):
             await client.get("/")
+
+
+INTERIM = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+@pytest.mark.parametrize("piece", [INTERIM, OK[:1]], ids=["interim answers", "one byte after another"])
+async def test_a_server_that_is_long_about_its_head(piece: bytes) -> None:
+    async def handler(conn: Conn) -> None:
+        await conn.send(b"HTTP/1.1 103 Early Hints\r\nX: ")
+        while True:
+            await conn.send(b"x" if piece != INTERIM else b"\r\n\r\n" + INTERIM[:-4])
+            await sleep(0.01)
+
+    async with memory_client(handler, httpx.Timeout(PATIENCE, read=0.1)) as client:
+        with fail_after(PATIENCE), pytest.raises(httpx.ReadTimeout, match=r"sent no whole head of an answer in 0\.1 s"):
+            await client.get("/")
+
+
+async def test_a_server_that_sends_interim_answers_for_ever() -> None:
+    async def handler(conn: Conn) -> None:
+        while True:
+            await conn.send(INTERIM * 100)
+
+    async with memory_client(handler, httpx.Timeout(None)) as client:
+        with fail_after(PATIENCE), pytest.raises(httpx.RemoteProtocolError, match="more than 262144 bytes before"):
+            await client.get("/")
+
+
+async def test_interim_answers() -> None:
+    async def handler(conn: Conn) -> None:
+        await read_until(conn, b"\r\n\r\n")
+        await conn.send(INTERIM * 100 + OK)
+
+    async with memory_client(handler) as client:
+        assert (await client.get("/")).text == "ok"
+
+
+async def test_a_body_may_take_longer_than_a_head() -> None:
+    pieces = 30
+
+    async def handler(conn: Conn) -> None:
+        await read_until(conn, b"\r\n\r\n")
+        await conn.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (pieces * len(PIECE)))
+        for _ in range(pieces):
+            await conn.send(PIECE)
+            await sleep(0.01)
+
+    async with memory_client(handler, httpx.Timeout(PATIENCE, read=0.2)) as client:
+        assert len((await client.get("/")).content) == pieces * len(PIECE)
+
+
+async def test_an_answer_may_be_the_body_of_another_request(client: httpx.AsyncClient) -> None:
+    async with client.stream("GET", "/big/100") as response:
+        answer = await client.post("/count", content=response.aiter_raw())
+    assert answer.text.startswith(f"{100 * len(PIECE)} ")
+
+
+@unexhausted
+@pytest.mark.parametrize("length", ["1", "50"])
+async def test_a_body_of_another_length_than_announced(length: str) -> None:
+    async def handler(conn: Conn) -> None:
+        await sleep_forever()
+
+    async with memory_client(handler) as client:
+        with pytest.raises(httpx.LocalProtocolError, match="declared Content-Length"):
+            await client.post("/", content=b"body", headers={"Content-Length": length})
 
 
 @unexhausted

@@ -9,9 +9,11 @@ import random
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from threading import Event
 
 import pytest
-from anyio import sleep_forever
+from anyio import Event as AsyncEvent
+from anyio import sleep, sleep_forever
 
 from skywire import Conn, PubKey, SecKey, keyfile
 from skywire.http.server import http_handler
@@ -20,6 +22,7 @@ from tests.programs.running import DMSG, PATIENCE, Network, Script, answer
 
 BIG = random.Random(5).randbytes(700_000)
 KEY = SecKey(b"\x32" * 32)
+VERSION = Path("/proc/version")
 
 
 @pytest.fixture(scope="module")
@@ -142,11 +145,57 @@ def test_a_request_as_it_is_sent(network: Network, tmp_path: Path) -> None:
     assert script.fields(3)["content-length"] == "11"
 
 
-def test_a_request_that_http_does_not_know(network: Network) -> None:
+def test_files_whose_size_says_nothing(network: Network, tmp_path: Path) -> None:
+    empty = tmp_path / "empty"
+    empty.touch()
+    with network.peer({80: http_handler(echo)}) as key:
+        assert network.run("curl", "--data-file", VERSION, f"dmsg://{key}/").stdout == VERSION.read_bytes()
+        done = network.run("curl", "--data-file", empty, f"dmsg://{key}/")
+        assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+
+
+@pytest.mark.parametrize("size", [1, 10_000_000])
+def test_a_file_that_changes_while_it_is_sent(network: Network, tmp_path: Path, size: int) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(bytes(5_000_000))
+
+    async def change(conn: Conn) -> None:
+        await conn.receive()
+        os.truncate(file, size)
+        while True:
+            await conn.receive()
+
+    with network.peer({80: change}) as key:
+        done = network.run("curl", "--data-file", file, f"dmsg://{key}/")
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert done.stderr.decode() == f"skywire: {file} changed while it was sent\n"
+
+
+@pytest.mark.parametrize("field", ["Content-Length: 50", "Content-Length: x", "X Y: a"])
+def test_a_request_that_http_does_not_know(network: Network, field: str) -> None:
     with network.peer({80: Script([])}) as key:
-        done = network.run("curl", "-X", "GET IT", f"dmsg://{key}/")
-    assert done.returncode == 2
+        done = network.run("curl", "-d", "x", "-H", field, f"dmsg://{key}/")
+    assert (done.returncode, done.stderr.count(b"\n")) == (2, 1)
     assert b"this is no request of HTTP" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["-o", "."], "--output names a file, this is '.'"),
+        (["-o", ""], "--output names a file, this is ''"),
+        (["-o", "/"], "--output names a file, this is '/'"),
+        (["-X", "é"], "--request is one word of HTTP, this is 'é'"),
+        (["-X", "GET IT"], "--request is one word of HTTP, this is 'GET IT'"),
+        (["-X", "\udcff"], r"--request is one word of HTTP, this is '\udcff'"),
+        ([f"dmsg://{KEY.public}/\udcff"], r"\udcff' is no URL"),
+    ],
+)
+def test_arguments_that_are_none(network: Network, arguments: list[str], reason: str) -> None:
+    url = [] if len(arguments) == 1 else [f"dmsg://{KEY.public}/"]
+    done = network.run("curl", *arguments, *url)
+    assert (done.returncode, done.stdout, done.stderr.count(b"\n")) == (2, b"", 1)
+    assert reason in done.stderr.decode()
 
 
 # Who is not there, or does not want us
@@ -286,6 +335,74 @@ def test_only_the_name_was_missing(network: Network, tmp_path: Path) -> None:
     assert json.loads(done.stdout)["resumed_at"] == 5
 
 
+def test_a_rest_that_is_cut_short_is_not_complete(network: Network, tmp_path: Path) -> None:
+    head = answer("206 Partial Content", b"567", Connection="close", Content_Range="bytes 5-9/10", ETag='"a"')
+    rest = answer("206 Partial Content", b"89", Content_Length=2, Content_Range="bytes 8-9/10", ETag='"a"')
+    file, script = tmp_path / "file", Script([TRUNCATED, head, head.replace(b"5-9", b"8-9"), rest])
+    with network.peer({80: script}) as key:
+        assert network.run("curl", f"dmsg://{key}/", "-o", file).returncode == 1
+        done = network.run("curl", f"dmsg://{key}/", "-o", file, "-C")
+        assert (done.returncode, file.exists()) == (1, False)
+        assert b"ended at byte 8 of 10" in done.stderr
+        done = network.run("curl", f"dmsg://{key}/", "-o", file, "-C")
+        assert (done.returncode, file.exists()) == (1, False)
+        assert b"more than the 10 bytes" in done.stderr
+        assert network.run("curl", f"dmsg://{key}/", "-o", file, "-C").returncode == 0
+    assert file.read_bytes() == b"0123456789"
+
+
+def test_a_rest_that_is_cut_short_is_tried_again(network: Network, tmp_path: Path) -> None:
+    short = answer("206 Partial Content", b"567", Connection="close", Content_Range="bytes 5-9/10", ETag='"a"')
+    rest = answer("206 Partial Content", b"89", Content_Length=2, Content_Range="bytes 8-9/10", ETag='"a"')
+    file = tmp_path / "file"
+    with network.peer({80: Script([TRUNCATED, short, rest])}) as key:
+        done = network.run("curl", f"dmsg://{key}/", "-o", file, "-r", "2", "--retry-wait", "0")
+    assert (done.returncode, file.read_bytes()) == (0, b"0123456789")
+
+
+@pytest.mark.parametrize("arguments", [("-X", "PUT"), ("-H", "Range: bytes=3-12")])
+def test_what_cannot_be_continued_is_tried_anew(network: Network, tmp_path: Path, arguments: tuple[str, str]) -> None:
+    file, script = tmp_path / "file", Script([TRUNCATED, body()])
+    with network.peer({80: script}) as key:
+        done = network.run("curl", f"dmsg://{key}/", "-o", file, "-r", "1", "--retry-wait", "0", *arguments)
+    assert (done.returncode, file.read_bytes()) == (0, b"0123456789")
+    assert "if-range" not in script.fields()
+
+
+def test_an_error_replaces_no_file_that_is_to_be_continued(network: Network, tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("precious")
+    with network.peer({80: Script([body("404 Not Found", b"nope")])}) as key:
+        done = network.run("curl", f"dmsg://{key}/", "-o", file, "-C")
+    assert (done.returncode, file.read_text()) == (1, "precious")
+    assert b"answers with status 404" in done.stderr
+    assert [each.name for each in tmp_path.iterdir()] == ["file"]
+
+
+def test_two_at_a_time(network: Network, tmp_path: Path) -> None:
+    asked, go_on = Event(), AsyncEvent()
+
+    async def hold(conn: Conn) -> None:
+        await conn.receive()
+        asked.set()
+        await go_on.wait()
+        await conn.send(body())
+
+    file = tmp_path / "file"
+    with (
+        network.peer({80: hold}) as key,
+        network.running("curl", f"dmsg://{key}/", "-o", file) as first,
+    ):
+        assert asked.wait(PATIENCE)
+        done = network.run("curl", f"dmsg://{key}/", "-o", file, "-C")
+        assert (done.returncode, done.stdout) == (1, b"")
+        assert done.stderr.decode() == f"skywire: another download to {file} is under way\n"
+        network.portal.call(go_on.set)
+        assert first.end() == (0, "", "")
+    assert file.read_bytes() == b"0123456789"
+    assert [each.name for each in tmp_path.iterdir()] == ["file"]
+
+
 # Peers that mean harm
 
 
@@ -333,7 +450,20 @@ def test_a_peer_that_does_not_answer(network: Network) -> None:
     with network.peer({80: hold}) as key:
         done = network.run("curl", f"dmsg://{key}/", "--timeout", "1")
     assert done.returncode == 1
-    assert b"sent nothing for 1 s" in done.stderr
+    assert b"sent no whole head of an answer in 1 s" in done.stderr
+
+
+def test_a_peer_that_never_comes_to_the_point(network: Network) -> None:
+    async def go_on(conn: Conn) -> None:
+        await conn.receive()
+        while True:
+            await conn.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+            await sleep(0.05)
+
+    with network.peer({80: go_on}) as key:
+        done = network.run("curl", f"dmsg://{key}/", "--timeout", "1")
+    assert done.returncode == 1
+    assert b"sent no whole head of an answer in 1 s" in done.stderr
 
 
 def test_a_head_commands_no_terminal(network: Network) -> None:

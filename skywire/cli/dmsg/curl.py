@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Final
@@ -18,6 +19,8 @@ from skywire.http.client import DEFAULT_PORT
 
 MAX_URL: Final = 8192
 """Characters."""
+_TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+"""What a method is (RFC 9110 section 9.1)."""
 STANDARD: Final = "-"
 """The name of the standard input and output."""
 
@@ -61,7 +64,8 @@ def curl(
     replace:
         Replace the file if it exists.
     resume:
-        Go on where an earlier attempt to get the file ended. A file that is complete is replaced.
+        Go on where an earlier attempt to get the file ended. A file that is complete is replaced. An answer with
+        another status than 200 or 206 leaves everything as it is.
     include:
         Write the head of the answer to the standard output, too.
     head:
@@ -80,6 +84,8 @@ def curl(
     to_file = output != STANDARD
     headers = _headers(header)
     for is_wrong, why in (
+        (not _TOKEN.fullmatch(method), f"--request is one word of HTTP, this is {method[:100]!r}"),
+        (to_file and not Path(output).name, f"--output names a file, this is {output[:100]!r}"),
         (data is not None and data_file is not None, "a text is sent or a file: use --data or --data-file, not both"),
         (head and (sends or to_file), "--head has nothing to send, and gets nothing that a file could hold"),
         (head and method != "HEAD", f"--head is a HEAD, --request says {method}"),
@@ -124,7 +130,7 @@ def _checked(text: str) -> httpx.URL:
         raise UsageError(f"a URL has at most {MAX_URL} characters")
     try:
         url = httpx.URL(text)
-    except httpx.InvalidURL as error:
+    except (httpx.InvalidURL, UnicodeError) as error:
         raise UsageError(f"{text[:100]!r} is no URL: {error}") from None
     if url.scheme != DMSG or not url.host or url.userinfo:
         raise UsageError(f"a URL is dmsg://<public key>[:<port>]/<path>, this is {text[:100]!r}")

@@ -18,9 +18,9 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColu
 
 from skywire.cli.dmsg import pipes
 from skywire.cli.dmsg.connection import Connection, FileFailed, printable
-from skywire.cli.dmsg.download import Download, strong_validator
+from skywire.cli.dmsg.download import Download, TransferFailed, strong_validator
 from skywire.cli.program import UsageError, show_json
-from skywire.errors import NetworkError, SkywireError
+from skywire.errors import SkywireError
 from skywire.http.client import DEFAULT_TIMEOUT, http_client
 from skywire.net.conn import Owner
 from skywire.net.errors import DialError
@@ -28,10 +28,6 @@ from skywire.net.errors import DialError
 OWNER: Final = Owner("curl")
 READ_SIZE: Final = 65536
 """Bytes of a file to send at a time."""
-
-
-class TransferFailed(NetworkError):
-    """The request was not answered, or not to its end."""
 
 
 class AnswerRefused(SkywireError):
@@ -73,14 +69,16 @@ class Transfer:
             connection.network() as network,
             http_client(network, OWNER, timeout=timeout, reuse_seconds=0) as client,
         ):
+            resume = self.resume
             for left in range(self.retries, -1, -1):
-                attempt = _Attempt(self, resume=self.resume or left < self.retries, quiet=connection.quiet)
+                attempt = _Attempt(self, resume=resume, quiet=connection.quiet)
                 try:
                     await attempt.run(client)
                 except (DialError, TransferFailed) as error:
                     if not left or attempt.has_printed:
                         raise
                     connection.tell(f"{error}; the next attempt is in {self.retry_wait:g} s")
+                    resume = resume or (attempt.has_saved and self.method == "GET" and "range" not in self.headers)
                     await sleep(self.retry_wait)
                 else:
                     return
@@ -90,6 +88,8 @@ class _Attempt:
     def __init__(self, transfer: Transfer, *, resume: bool, quiet: bool) -> None:
         self.has_printed = False
         """Whether something has gone to the standard output, so that there can be no second attempt."""
+        self.has_saved = False
+        """Whether some of the file may be there, so that a second attempt can go on."""
         self._transfer = transfer
         self._resume = resume
         self._quiet = quiet
@@ -129,10 +129,11 @@ class _Attempt:
             return _standard_input(), None
         path = Path(transfer.data_file)
         try:
-            size = path.stat().st_size if path.is_file() else None
+            # Not every file without a size is empty: those of /proc have none.
+            size = (path.stat().st_size if path.is_file() else 0) or None
         except OSError as error:
             raise _unreadable(path, error) from error
-        return _file(path), size
+        return _file(path, size), size
 
     async def _take(self, response: httpx.Response, download: Download | None) -> None:
         transfer = self._transfer
@@ -166,12 +167,13 @@ class _Attempt:
     async def _save(self, response: httpx.Response, download: Download) -> int:
         """Write the body to the file; at which byte it went on."""
         headers = response.headers
-        validator = strong_validator(headers.get("etag", ""), headers.get("last-modified", ""))
+        validator = strong_validator(headers.get("etag", ""), headers.get("last-modified", ""), headers.get("date", ""))
         announced = headers.get("content-length", "")
         # What is too long already is not begun with.
         if announced.isdecimal():
             self._check_size(int(announced))
         if download.begin(response.status_code, headers.get("content-range", ""), validator):
+            self.has_saved = True
             resumed_at = download.size
             with self._progress(resumed_at, int(announced) if announced.isdecimal() else None) as progress:
                 async for piece in response.aiter_raw():
@@ -232,13 +234,20 @@ async def _standard_input() -> AsyncIterator[bytes]:
         yield piece
 
 
-async def _file(path: Path) -> AsyncIterator[bytes]:
+async def _file(path: Path, size: int | None) -> AsyncIterator[bytes]:
+    """What is in a file, which has to be of the size that was announced, if one was."""
+    sent = 0
     try:
         async with await open_file(path, "rb") as file:
             while piece := await file.read(READ_SIZE):
+                sent += len(piece)
+                if size is not None and sent > size:
+                    break
                 yield piece
     except OSError as error:
         raise _unreadable(path, error) from error
+    if size is not None and sent != size:
+        raise FileFailed(f"{path} changed while it was sent")
 
 
 def _unreadable(path: Path, error: OSError) -> FileFailed:
