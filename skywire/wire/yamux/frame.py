@@ -94,6 +94,16 @@ class FrameReader:
         """Whether the input so far ends inside a frame."""
         return bool(self._head) or self._missing > 0
 
+    def lone_body(self, data: bytes) -> int:
+        """The stream of an input that is exactly one plain data frame with a body, as a small message is; else 0.
+
+        Such an input need not be :meth:`cut`.
+        """
+        if self._missing or self._head or len(data) <= HEADER_SIZE:
+            return 0
+        word, stream_id, length = _HEADER.unpack_from(data)
+        return int(stream_id) if word == DATA and length == len(data) - HEADER_SIZE else 0
+
     def cut(self, data: bytes) -> Iterator[Piece]:
         """The pieces that ``data`` holds, in order; they must all be taken before the next input.
 
