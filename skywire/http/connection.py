@@ -70,18 +70,25 @@ class HttpConnection:
         self._limits = limits
         self._state = ServerState()
         self._requests: set[CancelScope] = set()
+        self._sending = False
+        self.reading: Final = CancelScope()
+        """To be cancelled to end the connection as if the client had left."""
         self._http = _protocol(limits, self._state)
         self._http.app = self._serve_request
         self._transport = StreamTransport(self._http, client=ends.client, server=ends.server)
 
     @property
-    def idle(self) -> bool:
-        """Whether it waits for a request."""
-        return not self._state.tasks and not self._transport.get_write_buffer_size()
+    def host(self) -> str:
+        """The host, or the key in hexadecimal, of the client."""
+        return self._ends.client[0]
 
-    def end(self) -> None:
-        """Take no more requests; what is written already is still sent."""
-        self._transport.close()
+    @property
+    def waits(self) -> bool:
+        """Whether it is the client's turn: no request is complete, and none is being answered."""
+        if self._sending or self._transport.get_write_buffer_size():
+            return False
+        is_incomplete = self._http.conn.their_state is h11.SEND_BODY and not self._http.cycle.response_started
+        return is_incomplete or not self._state.tasks
 
     async def serve(self) -> None:
         """Serve requests until the connection is over, and wait for what they started."""
@@ -90,7 +97,8 @@ class HttpConnection:
             async with create_task_group() as task_group:
                 task_group.start_soon(self._write, task_group.cancel_scope)
                 try:
-                    await self._read()
+                    with self.reading:
+                        await self._read()
                 finally:
                     # Before the application runs again, which must not write to what is over.
                     self._http.connection_lost(None)
@@ -139,8 +147,10 @@ class HttpConnection:
         """Send what the protocol writes until it closes, or the peer takes no more; then end the connection."""
         try:
             while data := await self._transport.next_to_send():
+                self._sending = True
                 with fail_after(self._limits.stall_seconds):
                     await self._stream.send(data)
+                self._sending = False
             if self._http.conn.their_state in (h11.SEND_BODY, h11.ERROR):
                 with contextlib.suppress(HalfCloseUnsupported):
                     await self._stream.send_eof()
@@ -160,7 +170,11 @@ class HttpConnection:
         async def send_to_client(message: Message) -> None:
             if transport.is_closing():
                 raise ClientDisconnected("the client is gone")
+            if request.deadline == math.inf:
+                request.deadline = current_time() + self._limits.response_seconds
             await send(message)
+            if cycle.response_complete:
+                request.deadline = math.inf
 
         # This is cancelled and not the task, from which parts of an application could not be shielded.
         request = CancelScope()
@@ -175,6 +189,8 @@ class HttpConnection:
             _log.debug("a request of %s:%d was given up: %r", *self._ends.client, error)
         finally:
             self._requests.discard(request)
+        if request.cancelled_caught:
+            transport.close()
         if transport.is_closing():
             cycle.disconnected = True
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Final, final
 
@@ -17,9 +18,11 @@ class HttpLimits:
         head_seconds: for a request head to come in, from its first byte; for the first request from the connection on.
         idle_seconds: between a response and the next request; whole seconds.
         stall_seconds: without a byte of a body that is not complete, or for 64 KiB of a response to be taken.
+        response_seconds: for a whole response to be taken, from its first byte; without limit unless given.
         finish_seconds: for an application to end what it does when its client is gone; it is told, and then cancelled.
-        connections: at a time, on all TCP listeners of one server. At the limit the oldest that waits for a request
-            makes room, and where all are busy the new one is closed.
+        connections: at a time, on all TCP listeners of one server, or of one handler. At the limit, a quarter of those
+            make room that have no complete request, the oldest of the hosts that have most of them; where all are being
+            answered the new one is closed.
 
     Raises:
         ValueError: one of them is not above 0.
@@ -29,6 +32,7 @@ class HttpLimits:
     head_seconds: float = 10.0
     idle_seconds: int = 30
     stall_seconds: float = 60.0
+    response_seconds: float = math.inf
     finish_seconds: float = 10.0
     connections: int = 512
 

@@ -21,13 +21,14 @@ from skywire.http.peer import Ends
 from skywire.net.address import HostPort
 from skywire.net.conn import Conn
 from skywire.net.errors import ListenError
+from skywire.net.half_open import HalfOpen
 from skywire.net.tcp import TcpListener, TcpStream, listen
 
 _log: Final = logging.getLogger("skywire.http")
 
 
-async def serve_http(app: ASGIApp, stream: Conn | TcpStream, *, limits: HttpLimits = DEFAULT_LIMITS) -> None:
-    """Serve HTTP/1.1 on one connection until it is over, and close it.
+def http_handler(app: ASGIApp, *, limits: HttpLimits = DEFAULT_LIMITS) -> Callable[[Conn], Awaitable[None]]:
+    """The handler for a dispatcher that serves HTTP/1.1 on each connection until it is over, and closes it.
 
     The ``client`` of a request is the peer's key in hexadecimal and its port, on TCP its host and port; see
     :func:`skywire.http.peer.peer_of` for what is proven. The ``scheme`` is the network's name, so that addresses an
@@ -38,24 +39,51 @@ async def serve_http(app: ASGIApp, stream: Conn | TcpStream, *, limits: HttpLimi
 
     Args:
         app: answers; as a whole it may be served on many connections at a time.
-        stream: the connection; it belongs to this function from here on.
-        limits: what the client may cost.
+        limits: what clients may cost.
     """
-    try:
-        ends = Ends.of(stream)
-    except BrokenResourceError:
-        await aclose_forcefully(stream)
-        return
-    await HttpConnection(app, stream, ends, limits).serve()
-
-
-def http_handler(app: ASGIApp, *, limits: HttpLimits = DEFAULT_LIMITS) -> Callable[[Conn], Awaitable[None]]:
-    """The handler for a dispatcher that serves ``app`` on each connection: see :func:`serve_http`."""
+    crowd = _Crowd(app, limits)
 
     async def handle(conn: Conn) -> None:
-        await serve_http(app, conn, limits=limits)
+        await crowd.serve(conn, Ends.of(conn))
 
     return handle
+
+
+@final
+class _Crowd:
+    """Connections that share one limit of their number."""
+
+    def __init__(self, app: ASGIApp, limits: HttpLimits) -> None:
+        self._app = app
+        self._limits = limits
+        self._live: dict[HttpConnection, None] = {}
+
+    def __len__(self) -> int:
+        return len(self._live)
+
+    async def serve(self, stream: Conn | TcpStream, ends: Ends) -> None:
+        """Serve one more connection to its end, or close it because there is no room."""
+        if len(self._live) >= self._limits.connections:
+            self.make_room()
+        if len(self._live) >= self._limits.connections:
+            _log.info("%s:%d was turned away: all %d connections are busy", *ends.client, self._limits.connections)
+            await aclose_forcefully(stream)
+            return
+        connection = HttpConnection(self._app, stream, ends, self._limits)
+        self._live[connection] = None
+        try:
+            await connection.serve()
+        finally:
+            self._live.pop(connection, None)
+
+    def make_room(self) -> None:
+        """There is nothing left for another connection: a quarter of those that wait for their clients go."""
+        waiting = HalfOpen(self._limits.connections)
+        for each in self._live:
+            if each.waits:
+                waiting.add(each.host, each.reading)
+        waiting.make_room()
+        self._live = {each: None for each in self._live if not each.reading.cancel_called}
 
 
 @final
@@ -63,17 +91,15 @@ class HttpServer:
     """Serves an application on local TCP addresses, in the clear and to everyone who can reach them.
 
     Args:
-        app: see :func:`serve_http`.
+        app: see :func:`http_handler`.
         listen: where.
         limits: what clients may cost.
     """
 
     def __init__(self, app: ASGIApp, *, listen: Iterable[HostPort], limits: HttpLimits = DEFAULT_LIMITS) -> None:
-        self._app = app
         self._listen = tuple(listen)
-        self._limits = limits
         self._addresses: tuple[HostPort, ...] = ()
-        self._live: dict[HttpConnection, None] = {}
+        self._crowd = _Crowd(app, limits)
 
     @property
     def addresses(self) -> tuple[HostPort, ...]:
@@ -83,7 +109,7 @@ class HttpServer:
     @property
     def live(self) -> int:
         """Connections at this moment."""
-        return len(self._live)
+        return len(self._crowd)
 
     async def serve(self, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
         """Take connections until cancelled; reports started once it does.
@@ -97,7 +123,7 @@ class HttpServer:
             stack.callback(self._forget_addresses)
             async with create_task_group() as task_group:
                 for listener in listeners:
-                    task_group.start_soon(listener.serve, self._serve_stream, task_group, self._make_room)
+                    task_group.start_soon(listener.serve, self._serve_stream, task_group, self._crowd.make_room)
                 task_status.started()
                 await sleep_forever()
 
@@ -107,32 +133,10 @@ class HttpServer:
         except BrokenResourceError:
             await aclose_forcefully(stream)
             return
-        if len(self._live) < self._limits.connections or self._end_idle(1):
-            await self._serve_connection(HttpConnection(self._app, stream, ends, self._limits), ends)
-        else:
-            _log.info("%s:%d was turned away: all %d connections are busy", *ends.client, self._limits.connections)
-            await aclose_forcefully(stream)
-
-    async def _serve_connection(self, connection: HttpConnection, ends: Ends) -> None:
-        self._live[connection] = None
         try:
-            await connection.serve()
+            await self._crowd.serve(stream, ends)
         except Exception:
             _log.exception("the connection of %s:%d failed", *ends.client)
-        finally:
-            self._live.pop(connection, None)
-
-    def _make_room(self) -> None:
-        """The system has nothing left for another connection: a quarter of those that wait for a request go."""
-        self._end_idle((sum(each.idle for each in self._live) + 3) // 4)
-
-    def _end_idle(self, count: int) -> int:
-        """End the oldest connections that wait for a request, at most so many; how many it were."""
-        oldest = [each for each in self._live if each.idle][:count]
-        for each in oldest:
-            each.end()
-            del self._live[each]
-        return len(oldest)
 
     def _forget_addresses(self) -> None:
         self._addresses = ()

@@ -7,9 +7,10 @@ from typing import Final, final
 
 SEND_SIZE: Final = 65536
 """Most bytes to hand to the stream at a time, so that a limit in seconds means a rate."""
-HIGH_WATER: Final = 262144
-"""Bytes waiting to be sent from which on the protocol is asked to write no more."""
-LOW_WATER: Final = 65536
+HIGH_WATER: Final = 65536
+"""Bytes waiting to be sent from which on the protocol is asked to write no more; a client that does not read costs
+them."""
+LOW_WATER: Final = 16384
 """Bytes waiting to be sent from which on it may go on."""
 
 

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import logging
+from asyncio import CancelledError
+from contextlib import AsyncExitStack
 
 import pytest
 from anyio import BrokenResourceError, EndOfStream, create_task_group, current_time, fail_after, wait_all_tasks_blocked
 from anyio.abc import ByteStream
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from starlette.background import BackgroundTask
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from skywire.http import connection
 from skywire.http.limits import HttpLimits
+from skywire.net.memory import WINDOW
 from tests.http.apps import PIECE, Endless, Held, Stubborn, by_path, count, echo, hello
 from tests.http.serving import PATIENCE, Place, Served, ask, get, on_network, read_all, read_until, settled, until
 from tests.net import meetings
@@ -164,6 +168,63 @@ async def test_a_client_that_does_not_take_its_answer(place: Place) -> None:
         await until(lambda: app.sent > 0)
         await served.nothing_is_live()
     assert isinstance(app.ended, OSError)
+
+
+async def test_a_client_that_takes_its_answer_too_slowly(place: Place, caplog: pytest.LogCaptureFixture) -> None:
+    """It never stalls, but there is a limit to the whole."""
+    app = Endless()
+    async with place(app, HttpLimits(response_seconds=0.2)) as served, served.connect() as stream:
+        await stream.send(get())
+        with pytest.raises((EndOfStream, BrokenResourceError)):
+            await read_for_ever(stream)
+        await served.nothing_is_live()
+    assert isinstance(app.ended, CancelledError)
+    assert not [record for record in caplog.records if record.levelno > logging.DEBUG]
+
+
+async def test_work_behind_an_answer_has_all_the_time(place: Place) -> None:
+    work = Held(hello)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        task = BackgroundTask(work, scope, receive, send)
+        await PlainTextResponse("accepted", background=task)(scope, receive, send)
+
+    async with place(app, HttpLimits(response_seconds=0.05)) as served, served.connect() as stream:
+        await stream.send(get())
+        await read_until(stream, b"accepted")
+        end = current_time() + 0.1
+        await until(lambda: current_time() > end)
+        assert work.holding == 1
+        work.released.set()
+        await until(lambda: work.holding == 0)
+
+
+async def test_where_a_peer_fills_a_port_with_unfinished_requests_it_makes_room() -> None:
+    """It hurts nobody else, since each key counts by itself."""
+    limits = HttpLimits(connections=4)
+    async with on_network(meetings.memory)(hello, limits) as served, AsyncExitStack() as stack:
+        streams = [await stack.enter_async_context(served.connect()) for _ in range(10)]
+        for stream in streams[-4:]:
+            await stream.send(get("/", "Connection: close"))
+        for stream in streams[-4:]:
+            assert (await read_all(stream)).endswith(b"hello /")
+        for stream in streams[:-4]:
+            assert await read_all(stream) == b""
+
+
+@pytest.mark.parametrize("size", [WINDOW, 40 * WINDOW], ids=["on its way", "waiting"])
+async def test_an_answer_that_is_not_taken_yet_is_not_cut_off_for_others(size: int) -> None:
+    body = b"x" * size
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await PlainTextResponse(body)(scope, receive, send)
+
+    async with on_network(meetings.memory)(app, HttpLimits(connections=1)) as served, served.connect() as stream:
+        await stream.send(get())
+        await wait_all_tasks_blocked()
+        async with served.connect() as new:
+            assert await read_all(new) == b""
+        await read_until(stream, b"\r\n\r\n" + body)
 
 
 async def test_bodies_that_move_have_all_the_time(place: Place) -> None:

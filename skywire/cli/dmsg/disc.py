@@ -76,7 +76,7 @@ def disc(
     enable_load_testing:
         Check no signature, no time and no order of updates.
     metrics:
-        Where to serve figures for Prometheus, by HTTP on every path.
+        Where to serve figures for Prometheus, by HTTP under /metrics.
     key_file:
         A file with a key, under which it is served over dmsg, too, by all its servers; or set DMSG_DISC_SK.
     passphrase_file:
@@ -99,15 +99,7 @@ def disc(
     )
     store: Store = MemoryStore()
     if redis is not None:
-        parts = urlsplit(redis)
-        if parts.password is not None or "password" in parts.query:
-            raise UsageError("who can list processes can read arguments: the password of Redis is in REDIS_PASSWORD")
-        from skywire.dmsg.discovery.redis_store import RedisStore
-
-        try:
-            store = RedisStore(redis)
-        except ValueError as error:
-            raise UsageError(f"not the address of a Redis: {error}") from None
+        store = _redis_store(redis)
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     service = _Service(
         Directory(store, rules),
@@ -134,12 +126,12 @@ class _Service:
     async def serve(self) -> None:
         """Serve until cancelled."""
         from skywire.dmsg.discovery.metrics import DiscoveryMetrics
-        from skywire.dmsg.discovery.service import DiscoveryApp
+        from skywire.dmsg.discovery.service import HTTP_LIMITS, DiscoveryApp
         from skywire.http.server import HttpServer
 
         figures = DiscoveryMetrics()
         app = DiscoveryApp(self.directory)
-        server = HttpServer(app, listen=self.listen)
+        server = HttpServer(app, listen=self.listen, limits=HTTP_LIMITS)
         metrics = HttpServer(figures.app, listen=self.listen_metrics)
         async with aclosing(self.store), Background() as task_group:
             await task_group.start(server.serve)
@@ -165,6 +157,21 @@ class _Service:
             more = f", its figures at {' and '.join(metrics_urls)}" if metrics_urls else ""
             also = f", and at {dmsg_url} once there is a server" if dmsg_url else ""
             print(f"the discovery is at {' and '.join(urls)}{also}{more}", flush=True)
+
+
+def _redis_store(url: str) -> Store:
+    from skywire.dmsg.discovery.redis_store import RedisStore
+
+    try:
+        parts = urlsplit(url)
+        if parts.password is not None or "password" in parts.query:
+            raise UsageError("who can list processes can read arguments: the password of Redis is in REDIS_PASSWORD")
+        return RedisStore(url)
+    except ValueError:
+        # Why is not told: what cannot be read may have a password anywhere.
+        raise UsageError(
+            "--redis is not the address of a Redis: that is redis://host:6379, rediss://host:6379 or unix:///path"
+        ) from None
 
 
 def _texts(line: str) -> list[str]:

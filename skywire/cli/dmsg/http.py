@@ -11,11 +11,19 @@ from typing import TYPE_CHECKING, Annotated, Final, final
 from cyclopts import Parameter
 
 from skywire.cli.dmsg.connection import DEFAULTS, Options
-from skywire.cli.dmsg.serving import SERVE_DEFAULTS, Ports, ServeOptions, check_port, serve_until_stopped
+from skywire.cli.dmsg.serving import (
+    MAX_CONNECTIONS,
+    SERVE_DEFAULTS,
+    Ports,
+    ServeOptions,
+    check_port,
+    serve_until_stopped,
+)
 from skywire.cli.program import Json, UsageError
 from skywire.dmsg.network import DMSG
 from skywire.http.client import DEFAULT_PORT
 from skywire.http.files import Folder
+from skywire.http.limits import HttpLimits
 from skywire.http.server import http_handler
 from skywire.keys import PubKey
 from skywire.net.address import Address
@@ -25,6 +33,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 OWNER: Final = Owner("http")
+SPARE_CONNECTIONS: Final = 32
 MAX_LOGGED: Final = 200
 """Most characters of a path that are logged."""
 
@@ -56,7 +65,9 @@ def http(
     except OSError as error:
         raise UsageError(str(error)) from None
 
-    ports = Ports({port: http_handler(_RequestLog(app))}, peers=peers, owner=OWNER)
+    # Below what the port takes: the connections that made room are on their way out when others come.
+    limits = HttpLimits(connections=MAX_CONNECTIONS - SPARE_CONNECTIONS)
+    ports = Ports({port: http_handler(_RequestLog(app), limits=limits)}, peers=peers, owner=OWNER)
 
     def ready(key: PubKey) -> None:
         url = f"{Address(DMSG, key, port)}/"

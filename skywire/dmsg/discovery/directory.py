@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Final, NoReturn, final
 
-from anyio import sleep
+from anyio import current_time, sleep
 
 from skywire.dmsg.discovery.store import Store, StoreFailed, StoreFull
 from skywire.version import __version__
@@ -40,6 +41,10 @@ from skywire.wire.entry import MAX_ENTRY_SIZE, Entry
 
 SWEEP_SECONDS: Final = 10.0
 """Between two sweeps of the store, as upstream."""
+LONG_SIZE: Final = 65536
+"""Bytes of a list from which on it is long."""
+LONG_SECONDS: Final = 5.0
+"""For which a long list is given to all who ask."""
 FULL: Final = Answer(503, b'{"message":"the discovery is full","code":503}')
 """The answer when the store has no room; Go clients take its text for something unexpected."""
 
@@ -67,6 +72,37 @@ class Request:
 
 
 @final
+class _List:
+    """An answer that all who ask get, made anew for each, but if it is long only every so often.
+
+    Otherwise each who asks and does not read would have one of his own kept in memory.
+    """
+
+    def __init__(self, make: Callable[[], Awaitable[Answer]]) -> None:
+        self._make = make
+        self._long: Answer | None = None
+        self._outdated = -math.inf
+
+    async def answer(self, _: Request) -> Answer:
+        kept = self._kept()
+        if kept is not None:
+            return kept
+        made = await self._make()
+        kept = self._kept()  # by somebody who asked at the same time
+        if kept is not None:
+            return kept
+        if len(made.body) > LONG_SIZE:
+            self._long = made
+            self._outdated = current_time() + LONG_SECONDS
+        return made
+
+    def _kept(self) -> Answer | None:
+        if current_time() >= self._outdated:
+            self._long = None
+        return self._long
+
+
+@final
 class Directory:
     """Answers requests, by the rules, of what is in a store.
 
@@ -87,10 +123,10 @@ class Directory:
             Action.GET_ENTRY: self._entry,
             Action.POST_ENTRY: self._post,
             Action.DELETE_ENTRY: self._delete,
-            Action.AVAILABLE_SERVERS: self._available_servers,
-            Action.ALL_SERVERS: self._all_servers,
-            Action.CLIENTS: self._clients,
-            Action.VISORS: self._visors,
+            Action.AVAILABLE_SERVERS: _List(self._available_servers).answer,
+            Action.ALL_SERVERS: _List(self._all_servers).answer,
+            Action.CLIENTS: _List(self._clients).answer,
+            Action.VISORS: _List(self._visors).answer,
             Action.DEREGISTER: self._deregister,
             Action.HEALTH: self._health,
         }
@@ -162,16 +198,16 @@ class Directory:
         await self._store.remove(verdict.remove)
         return verdict.answer
 
-    async def _available_servers(self, _: Request) -> Answer:
+    async def _available_servers(self) -> Answer:
         return answer_available_servers(await self._store.servers())
 
-    async def _all_servers(self, _: Request) -> Answer:
+    async def _all_servers(self) -> Answer:
         return answer_all_servers(await self._store.servers())
 
-    async def _clients(self, _: Request) -> Answer:
+    async def _clients(self) -> Answer:
         return answer_keys(await self._store.keys(Index.CLIENTS))
 
-    async def _visors(self, _: Request) -> Answer:
+    async def _visors(self) -> Answer:
         return answer_keys(await self._store.keys(Index.VISORS))
 
     async def _health(self, _: Request) -> Answer:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from secrets import SystemRandom
 from typing import Final, final
@@ -29,6 +29,9 @@ MAX_SERVERS: Final = 1 << 12
 """Most keys in the set of servers; counted by itself, so that clients cannot keep servers out."""
 MAX_SIZE: Final = 1 << 28
 """Most bytes of JSON of all entries: 65,536 clients of 400 bytes need a tenth of it."""
+STALE_SECONDS: Final = 900.0
+"""Without an update for so long, an entry may be forgotten when there is no room: three of a client's update intervals.
+Whoever is there after all registers anew at his next update."""
 MAX_TOMBSTONES: Final = 1 << 16
 """Most deleted entries that are remembered; then the oldest is forgotten. Refusing to delete instead would let whoever
 fills this keep others in the list against their will."""
@@ -45,7 +48,8 @@ class _Kept:
 class MemoryStore:
     """Entries in memory, on any event loop; a :class:`~skywire.dmsg.discovery.store.Store`.
 
-    Expired entries leave all sets at the next :meth:`sweep`. When a limit is reached, new entries are refused
+    Expired entries leave all sets at the next :meth:`sweep`. When a limit is reached, the entries that were not updated
+    for the longest time are forgotten as if they had expired, if they are stale. Where none is, new entries are refused
     (StoreFull), while those that are stored can still be updated and removed.
 
     Args:
@@ -72,6 +76,9 @@ class MemoryStore:
         self._max_tombstones = max_tombstones
         self._entries: dict[PubKey, _Kept] = {}
         self._size = 0
+        # When each was updated, the longest ago first. A server's key stays one, as in the set, whatever it becomes.
+        self._clients: dict[PubKey, float] = {}
+        self._servers: dict[PubKey, float] = {}
         self._indexes: dict[Index, set[PubKey]] = {index: set() for index in Index}
         self._tombstones: OrderedDict[PubKey, tuple[Tombstone, float]] = OrderedDict()
         self._listed = Listed(read_stored)
@@ -135,20 +142,32 @@ class MemoryStore:
         return tombstone if expires > self._clock() else None
 
     def _store(self, key: PubKey, entry: Entry, ttl_s: int | None) -> None:
+        now = self._clock()
         text = entry.to_json()
         before = self._entries.get(key)
-        size = self._size + len(text) - (0 if before is None else len(before.text))
-        servers = self._indexes[Index.SERVERS]
-        if entry.server is not None:
-            is_full = key not in servers and len(servers) >= self._max_servers
-        else:
-            is_full = before is None and len(self._entries) - len(servers) >= self._max_clients
-        if is_full or size > max(self._max_size, self._size):
-            raise StoreFull("the discovery is full")
-        self._size = size
-        self._entries[key] = _Kept(text, None if ttl_s is None else self._clock() + ttl_s)
+        growth = len(text) - (0 if before is None else len(before.text))
+        is_server = entry.server is not None or key in self._servers
+        group, limit = (self._servers, self._max_servers) if is_server else (self._clients, self._max_clients)
+        while key not in group and len(group) >= limit:
+            self._forget_stale([group], key, now)
+        while growth > 0 and self._size + growth > self._max_size:
+            self._forget_stale([self._clients, self._servers], key, now)
+        self._size += growth
+        self._entries[key] = _Kept(text, None if ttl_s is None else now + ttl_s)
+        for each in (self._clients, self._servers):
+            each.pop(key, None)
+        group[key] = now
         for index in indexes_of(entry):
             self._indexes[index].add(key)
+
+    def _forget_stale(self, groups: Sequence[dict[PubKey, float]], spared: PubKey, now: float) -> None:
+        """Forget the stale entry that was updated the longest time ago in the first group that has one."""
+        for group in groups:
+            oldest = next((key for key in group if key != spared), None)
+            if oldest is not None and now - group[oldest] >= STALE_SECONDS:
+                self._drop(oldest)
+                return
+        raise StoreFull("the discovery is full")
 
     def _remove(self, key: PubKey) -> None:
         removed = read_stored(self._text(key))
@@ -163,5 +182,7 @@ class MemoryStore:
         kept = self._entries.pop(key, None)
         if kept is not None:
             self._size -= len(kept.text)
+        for group in (self._clients, self._servers):
+            group.pop(key, None)
         for members in self._indexes.values():
             members.discard(key)

@@ -5,10 +5,11 @@ Source: protocol-dmsg.md section 6.8.
 
 from __future__ import annotations
 
-from typing import final
+from typing import Final, final
 
-from prometheus_client import CollectorRegistry, Gauge, make_asgi_app
-from starlette.types import ASGIApp
+from prometheus_client import CollectorRegistry, Gauge
+
+from skywire.http.figures import figures_app
 
 
 @final
@@ -19,8 +20,8 @@ class DiscoveryMetrics:
         registry = CollectorRegistry()
         self._clients = Gauge("dmsg_discovery_clients_count", "Keys in the set of clients.", registry=registry)
         self._servers = Gauge("dmsg_discovery_servers_count", "Keys in the set of servers.", registry=registry)
-        self.app: ASGIApp = make_asgi_app(registry)
-        """Serves them on every path."""
+        self.app: Final = figures_app(registry)
+        """An ASGI application that answers ``GET /metrics``."""
 
     def update(self, clients: int, servers: int) -> None:
         """Set both."""

@@ -13,6 +13,7 @@ from starlette.types import ASGIApp
 
 from skywire.dmsg.discovery.directory import Directory
 from skywire.dmsg.discovery.local import LocalDiscovery
+from skywire.dmsg.discovery.service import HTTP_LIMITS
 from skywire.dmsg.network import DmsgNetwork
 from skywire.http.server import http_handler
 from skywire.keys import SecKey
@@ -39,8 +40,9 @@ async def serve_over_dmsg(
         task_status: started once the first server is there.
     """
     discovery = LocalDiscovery(directory)
+    handler = http_handler(app, limits=HTTP_LIMITS)
     async with DmsgNetwork(identity, discovery, min_sessions=0) as network, create_task_group() as task_group:
-        await task_group.start(network.serve, SingleHandler(http_handler(app), peers=EVERYONE, port=port))
+        await task_group.start(network.serve, SingleHandler(handler, peers=EVERYONE, port=port))
         directory.health = replace(directory.health, dmsg_address=f"{identity.public}:{port}")
         task_status.started()
         async for servers in network.servers():

@@ -132,7 +132,7 @@ class RedisStore:
         wait_seconds: see WAIT_SECONDS.
 
     Raises:
-        ValueError: that is no URL of a Redis.
+        ValueError: that is no URL of a Redis, or has options that are none.
     """
 
     def __init__(self, url: str, *, password: str | None = None, wait_seconds: float = WAIT_SECONDS) -> None:
@@ -147,6 +147,10 @@ class RedisStore:
             protocol=2,
             retry=Retry(NoBackoff(), 0),
         )
+        try:
+            pool.connection_class(**pool.connection_kwargs)
+        except (TypeError, RedisError) as error:
+            raise ValueError("an option of the URL is none of a connection to Redis") from error
         self._redis = Redis.from_pool(pool)
         self._store = self._redis.register_script(_STORE)
         self._remove = self._redis.register_script(_REMOVE)

@@ -9,6 +9,7 @@ from anyio import move_on_after
 from starlette.types import Receive, Scope, Send
 
 from skywire.dmsg.discovery.directory import Directory, Request
+from skywire.http.limits import HttpLimits
 from skywire.wire.discovery import MAX_LIST_SIZE, Action, Answer, Route, route
 from skywire.wire.entry import MAX_ENTRY_SIZE
 
@@ -22,6 +23,11 @@ BODY_LIMITS: Final = {
 """Most bytes of a body, where one is read at all."""
 TOO_SLOW: Final = Answer(408, b"", "")
 """The answer to who does not finish a body in time."""
+PIECE_SIZE: Final = 65536
+"""Most bytes of an answer to hand out at a time, so that one that is long is not copied for each who asked."""
+HTTP_LIMITS: Final = HttpLimits(response_seconds=30.0)
+"""For a server of this application. Who takes longer over an answer keeps it in memory when it is outdated long since;
+upstream allows 3 s."""
 MAX_LOGGED: Final = 64
 """Most characters of what a client sent that are logged. ``X-Forwarded-For`` is believed for nothing else."""
 
@@ -112,4 +118,8 @@ async def _send(answer: Answer, send: Send, *, close: bool) -> None:
     if close:
         headers.append((b"connection", b"close"))
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-    await send({"type": "http.response.body", "body": answer.body})
+    left = memoryview(answer.body)
+    while len(left) > PIECE_SIZE:
+        await send({"type": "http.response.body", "body": bytes(left[:PIECE_SIZE]), "more_body": True})
+        left = left[PIECE_SIZE:]
+    await send({"type": "http.response.body", "body": bytes(left)})

@@ -14,14 +14,12 @@ from collections.abc import Iterator
 from typing import Final, NoReturn, final
 
 from anyio import current_time, sleep_until
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route, Router
 
 from skywire.dmsg.relay.switch import RelayStats
+from skywire.http.figures import figures_app
 
 WINDOW: Final = 60
 """Seconds of ``dmsg_server_packets_per_minute``."""
@@ -42,11 +40,7 @@ class RelayMetrics(Collector):
         self._samples = deque([self._requests()], maxlen=WINDOW + 1)
         registry = CollectorRegistry()
         registry.register(self)
-
-        async def metrics(_: Request) -> Response:
-            return Response(generate_latest(registry), headers={"content-type": CONTENT_TYPE_LATEST})
-
-        self.app: Final = Router([Route("/metrics", metrics)], redirect_slashes=False)
+        self.app: Final = figures_app(registry)
         """An ASGI application that answers ``GET /metrics``."""
 
     async def run(self) -> NoReturn:

@@ -14,17 +14,30 @@ from prometheus_client.parser import text_string_to_metric_families
 from starlette.types import ASGIApp
 from trio.testing import MockClock
 
-from skywire.dmsg.discovery.directory import FULL, Directory
+from skywire.dmsg.discovery.directory import FULL, LONG_SECONDS, Directory, Request
 from skywire.dmsg.discovery.local import LocalDiscovery
 from skywire.dmsg.discovery.memory import MemoryStore
 from skywire.dmsg.discovery.metrics import DiscoveryMetrics
-from skywire.dmsg.discovery.service import TOO_SLOW, DiscoveryApp
+from skywire.dmsg.discovery.service import PIECE_SIZE, TOO_SLOW, DiscoveryApp
 from skywire.dmsg.discovery.store import Judge, Store, StoreFailed
 from skywire.keys import PubKey
-from skywire.wire.discovery import MAX_LIST_SIZE, STORED_FIRST, Answer, Index, Reason, Rules, refusal
+from skywire.wire.discovery import (
+    MAX_LIST_SIZE,
+    STORED_FIRST,
+    Answer,
+    Index,
+    Reason,
+    Route,
+    Rules,
+    answer_keys,
+    refusal,
+    route,
+)
 from skywire.wire.entry import MAX_ENTRY_SIZE, ClientPart, Entry
 from skywire.wire.gojson import JsonError
 from tests.dmsg.discovery.exchanges import entry_of_size
+from tests.dmsg.discovery.loops import ON_ASYNCIO
+from tests.http.serving import ask, get, tcp
 from tests.wire.memory_discovery import ALICE, BOB, NOW, client_entry, server_entry
 
 pytestmark = pytest.mark.anyio
@@ -55,6 +68,7 @@ async def call(
     scope = {
         "type": "http",
         "method": target[0],
+        "path": path,
         "raw_path": path.encode("latin-1"),
         "query_string": query.encode("latin-1"),
         "headers": raw_headers,
@@ -305,6 +319,102 @@ async def test_upkeep_forgets_what_expired_and_counts() -> None:
         await anyio.sleep(130)
         assert await shown_by(metrics) == {"dmsg_discovery_clients_count": 1, "dmsg_discovery_servers_count": 0}
         task_group.cancel_scope.cancel()
+
+
+def listed(sent: list[Message]) -> tuple[int, bytes]:
+    """The status and the body of an answer in pieces, of which all but the last say that there is more."""
+    start, *pieces = sent
+    bodies: list[bytes] = []
+    for piece in pieces:
+        body = piece["body"]
+        assert isinstance(body, bytes)
+        assert 0 < len(body) <= PIECE_SIZE
+        bodies.append(body)
+    assert [piece.get("more_body", False) for piece in pieces] == [True] * (len(pieces) - 1) + [False]
+    status = start["status"]
+    assert isinstance(status, int)
+    return status, b"".join(bodies)
+
+
+class Growing(FailingStore):
+    """With one key more each time it is asked, all before that one together."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.size = size
+        self.asked = 0
+        self.released = anyio.Event()
+
+    async def keys(self, index: Index) -> list[PubKey]:
+        self.asked += 1
+        keys = [ALICE.public] * (self.size + self.asked)
+        await self.released.wait()
+        return keys
+
+
+@pytest.mark.parametrize("path", ["entries", "visorEntries"])
+@pytest.mark.parametrize("anyio_backend", [("trio", {"clock": MockClock(autojump_threshold=0)})])
+async def test_a_long_list_is_one_for_all_who_ask(path: str) -> None:
+    store = Growing(3000)
+    directory = Directory(store)
+    bodies: list[bytes] = []
+
+    async def ask() -> None:
+        target = route("GET", f"/dmsg-discovery/{path}")
+        assert isinstance(target, Route)
+        bodies.append((await directory.answer(Request(target))).body)
+
+    async with anyio.create_task_group() as task_group:
+        for _ in range(10):
+            task_group.start_soon(ask)
+        await anyio.wait_all_tasks_blocked()
+        store.released.set()
+    await anyio.sleep(LONG_SECONDS * 0.9)
+    await ask()
+    assert len({id(body) for body in bodies}) == 1
+    await anyio.sleep(LONG_SECONDS * 0.1)
+    assert store.asked == 10
+    await ask()
+    assert store.asked == 11
+    assert len(bodies[-1]) != len(bodies[0])
+
+
+async def test_a_short_list_is_always_of_now() -> None:
+    store = Growing(1)
+    store.released.set()
+    app = app_of(store)
+    for count in (2, 3):
+        sent = await call(app, ("GET", "/dmsg-discovery/entries"), unasked)
+        assert listed(sent) == (200, answer_keys([ALICE.public] * count).body)
+
+
+async def test_a_long_list_goes_out_in_pieces() -> None:
+    store = Growing(3000)
+    store.released.set()
+    sent = await call(app_of(store), ("GET", "/dmsg-discovery/entries"), unasked)
+    assert len(sent) == 5
+    assert listed(sent) == (200, answer_keys([ALICE.public] * 3001).body)
+
+
+@ON_ASYNCIO
+async def test_no_request_of_figures_is_a_failure() -> None:
+    """Whatever is asked of them, it is answered and is no news to the operator."""
+    where = "/metrics"
+    requests = [
+        get(where, "Connection: close"),
+        get(f"{where}?name[]=%ff", "Connection: close"),
+        get(where, "Accept: application/openmetrics-text; version=abc; escaping=foo", "Connection: close"),
+        get(where, "Accept: application/openmetrics-text; version=1.0.0.0.x;;=;escaping", "Connection: close"),
+        get(where, "Accept: \xff\xfe", "Accept-Encoding: gzip;q=\xff", "Connection: close"),
+        get(where, "Connection: close", method="POST"),
+        get(where, "Connection: close", method="OPTIONS"),
+        get("*", "Connection: close", method="OPTIONS"),
+        get("a:1", "Connection: close", method="CONNECT"),
+        get("/", "Connection: close"),
+    ]
+    async with tcp(DiscoveryMetrics().app) as served:
+        statuses = [int((await ask(served, request)).split()[1]) for request in requests]
+    assert statuses == [200] * 5 + [405] * 2 + [404] * 3
 
 
 def an_entry(body: bytes) -> bool:

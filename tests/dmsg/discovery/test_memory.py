@@ -119,13 +119,67 @@ async def test_the_size_of_all_is_limited(clock: Clock) -> None:
     await put(store, longer)
 
 
-async def test_limits_are_met_by_refusing_not_by_forgetting() -> None:
-    store = MemoryStore(max_clients=1)
+async def test_limits_are_met_by_refusing_not_by_forgetting(clock: Clock) -> None:
+    store = MemoryStore(clock=clock.read_seconds, max_clients=1)
     await put(store, client_entry())
     with pytest.raises(StoreFull, match="the discovery is full"):
         await put(store, Entry(BOB.public, client=ClientPart()))
     assert await store.entry(ALICE.public) == client_entry().to_json()
     assert await store.entry(BOB.public) is None
+
+
+async def test_who_was_silent_for_the_longest_time_makes_room(clock: Clock) -> None:
+    """Made-up clients keep nobody out for ever, and those that are there and say so stay."""
+    store = MemoryStore(clock=clock.read_seconds, max_clients=3)
+    silent, alive, silent_too, new, newer, newest = (secret.public for secret in secrets(6))
+    for key in (silent, alive, silent_too):
+        await put(store, Entry(key, client=ClientPart(), client_type="visor"))
+    clock.ns += 600 * SECOND
+    await put(store, Entry(alive, 1, client=ClientPart()))
+    clock.ns += 299 * SECOND
+    with pytest.raises(StoreFull):
+        await put(store, Entry(new, client=ClientPart()))
+    clock.ns += SECOND
+    await put(store, Entry(new, client=ClientPart()))
+    assert await seen(store, silent) == (None, None)
+    assert await members(store) == NOBODY | {Index.CLIENTS: {alive, silent_too, new}, Index.VISORS: {alive, silent_too}}
+    await put(store, Entry(newer, client=ClientPart()))
+    with pytest.raises(StoreFull):
+        await put(store, Entry(newest, client=ClientPart()))
+    assert (await members(store))[Index.CLIENTS] == {alive, new, newer}
+
+
+async def test_servers_that_became_clients_keep_no_server_out_for_ever(clock: Clock) -> None:
+    store = MemoryStore(clock=clock.read_seconds, max_clients=1, max_servers=1)
+    await put(store, client_entry())
+    first, second = (secret.public for secret in secrets(2))
+    await put(store, Entry(first, server=ServerPart("192.0.2.1:1", 1)), 120)
+    await put(store, Entry(first, 1, client=ClientPart()))
+    clock.ns += 899 * SECOND
+    await store.sweep()
+    with pytest.raises(StoreFull):
+        await put(store, Entry(second, server=ServerPart("192.0.2.2:1", 1)), 120)
+    clock.ns += SECOND
+    await put(store, Entry(second, server=ServerPart("192.0.2.2:1", 1)), 120)
+    assert await members(store) == NOBODY | {Index.SERVERS: {second}, Index.CLIENTS: {ALICE.public}}
+
+
+async def test_as_many_make_room_as_a_large_entry_needs(clock: Clock) -> None:
+    entries = [Entry(secret.public, client=ClientPart()) for secret in secrets(4)]
+    size = len(entries[0].to_json())
+    store = MemoryStore(clock=clock.read_seconds, max_size=4 * size)
+    for entry in entries:
+        await put(store, entry)
+    clock.ns += 900 * SECOND
+    larger = Entry(entries[0].static, 1, client=ClientPart(), client_type="x" * size)
+    await put(store, larger)
+    assert larger.static
+    assert read_stored(await store.entry(larger.static)) == larger
+    assert await counts(store) == (2, 0)
+    too_large = Entry(entries[0].static, 2, client=ClientPart(), client_type="x" * 4 * size)
+    with pytest.raises(StoreFull):
+        await put(store, too_large)
+    assert read_stored(await store.entry(larger.static)) == larger
 
 
 async def test_it_ends() -> None:

@@ -207,6 +207,12 @@ def tmp_file(tmp_path: Path) -> Path:
         (["--official-servers", f"{ALICE.public},x"], "'x': a public key is 66"),
         (["--whitelist-keys", "0" * 66], "no point of secp256k1"),
         (["--redis", "http://localhost"], "not the address of a Redis"),
+        (["--redis", "redis://["], "not the address of a Redis"),
+        (["--redis", "redis://:secret@["], "not the address of a Redis"),
+        (["--redis", "redis://user:secret"], "not the address of a Redis"),
+        (["--redis", "redis://localhost:secret"], "not the address of a Redis"),
+        (["--redis", "redis://localhost:1?secret=1"], "not the address of a Redis"),
+        (["--redis", "redis://localhost:1?protocol=7"], "not the address of a Redis"),
         (["--redis", "redis://:secret@localhost"], "REDIS_PASSWORD"),
         (["--redis", "redis://localhost?password=secret"], "REDIS_PASSWORD"),
         (["--auth-file", "/nowhere/at/all"], "cannot read the passphrase from /nowhere/at/all"),
@@ -223,6 +229,7 @@ def test_wrong_usage(options: list[str], text: str, tmp_file: Path, capsys: pyte
     assert shown.out == ""
     assert shown.err.startswith("dmsg: ")
     assert text in shown.err
+    assert shown.err.count("\n") == 1
     assert "secret" not in shown.err
 
 

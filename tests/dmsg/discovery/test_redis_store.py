@@ -321,3 +321,6 @@ async def test_passwords(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 async def test_what_is_no_address_of_a_redis() -> None:
     with pytest.raises(ValueError, match="scheme"):
         RedisStore("http://localhost:6379")
+    for option in ("unknown=1", "protocol=7"):
+        with pytest.raises(ValueError, match="an option of the URL"):
+            RedisStore(f"redis://localhost:6379?{option}")
