@@ -208,6 +208,7 @@ class DmsgNetwork:
                 self._serving = None
                 for _, stream in serving.offered:
                     stream.reset()
+                serving.offered.clear()  # some task may already be about to serve them
 
     def _require_running(self) -> _Running:
         if self._running is None:

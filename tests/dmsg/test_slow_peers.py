@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -15,14 +16,15 @@ from skywire.net.background import Background
 from skywire.net.handshake import Secured
 from skywire.net.tcp import Sink, SocketAddress, TcpStream
 from skywire.wire.noise import TransportKeys
+from skywire.wire.yamux import Config, Role, SessionFailed
 from skywire.wire.yamux import Event as MuxEvent
-from skywire.wire.yamux import Role, SessionFailed
 from tests.dmsg.raw_client import RELAY
 from tests.dmsg.relaying import BRISK
 
 pytestmark = pytest.mark.anyio
 
 WRITE_SECONDS = 10.0
+PATIENT = Config(keepalive_interval=math.inf, open_probe=math.inf)
 SMALL = 100
 SECURED = Secured(TransportKeys(bytes(32), bytes(32), bytes(32)), RELAY.public, b"", post_quantum=True)
 
@@ -95,12 +97,12 @@ class Events:
 )
 async def test_a_slow_peer_is_one_that_reads(each_time: int, alive: bool) -> None:
     events = Events()
-    mux = Mux(Link(each_time), Role.CLIENT, events, write_seconds=WRITE_SECONDS)
+    mux = Mux(Link(each_time), Role.CLIENT, events, config=PATIENT, write_seconds=WRITE_SECONDS)
     mux.session.send(mux.session.open(clock()), bytes(200_000))
     mux.flush()
     assert mux.stuck
     started = clock()
-    for seconds in range(1, 25):  # before the first keepalive
+    for seconds in range(1, 55):
         mux.check_time(started + seconds)
     assert mux.session.over is not alive
     assert [type(event) for event in events.all] == ([] if alive else [SessionFailed])
