@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, final
 
-from anyio import Event, aclose_forcefully, current_time, fail_after, move_on_after, sleep
+from anyio import Event, aclose_forcefully, fail_after, move_on_after, sleep
 
 from skywire.dmsg.errors import SessionOver
 from skywire.dmsg.limits import Limits
@@ -257,15 +257,15 @@ async def open_session(
         HandshakeAborted: the server left.
         ProtocolError: it breaks the rules, or is not the one with that key.
     """
-    with fail_after(limits.connect_seconds) as limit:
+    with fail_after(limits.connect_seconds):
         stream = await connect(where.host, where.port)
-        try:
-            limit.deadline = current_time() + limits.session_handshake_seconds
-            started = clock()
+    started = clock()
+    try:
+        with fail_after(limits.session_handshake_seconds):
             secured = await initiate(stream, identity, server)
-            # Two round trips of the handshake took less than this.
-            quiet = max(MIN_QUIET, 2 * (clock() - started)) * (quiet_factor or not secured.post_quantum)
-            return ClientSession(stream, secured, quiet=quiet, take=take, limits=limits)
-        except BaseException:
-            await aclose_forcefully(stream)
-            raise
+    except BaseException:
+        await aclose_forcefully(stream)
+        raise
+    # Two round trips of the handshake took less than this.
+    quiet = max(MIN_QUIET, 2 * (clock() - started)) * (quiet_factor or not secured.post_quantum)
+    return ClientSession(stream, secured, quiet=quiet, take=take, limits=limits)
