@@ -31,7 +31,7 @@ def run(
     json_file: Annotated[str | None, Parameter(name="--json", allow_leading_hyphen=True)] = None,
     only: Annotated[tuple[str, ...], Parameter(negative="")] = (),
 ) -> None:
-    """Take five samples of each row, in turn, and show the medians.
+    """Take samples of each row in five rounds, and show the medians.
 
     Parameters
     ----------
@@ -55,8 +55,9 @@ def run(
         for _ in range(ROUNDS):
             # Rows in turn, so that a change of the machine's speed meets all of them alike.
             for measurement in chosen:
-                for row, value in measurement.sample(size).items():
-                    samples[row].append(value)
+                for _ in range(measurement.times(size)):
+                    for row, value in measurement.sample(size).items():
+                        samples[row].append(value)
                 progress.advance(task)
     medians = {row: statistics.median(values) for row, values in samples.items()}
     units = {row: unit for measurement in chosen for row, unit in measurement.units.items()}
@@ -71,7 +72,7 @@ def run(
 
 
 def _show(medians: dict[str, float], units: dict[str, str], samples: dict[str, list[float]]) -> None:
-    table = Table(box=SIMPLE_HEAD, title=f"median of {ROUNDS}", title_justify="left")
+    table = Table(box=SIMPLE_HEAD, title=f"medians of {ROUNDS} rounds", title_justify="left")
     for column in ("row", "median", "min", "max", "unit", "of floor", "to reach"):
         table.add_column(
             column, no_wrap=True, justify="right" if column in {"median", "min", "max", "of floor"} else "left"

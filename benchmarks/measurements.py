@@ -19,16 +19,19 @@ class Size:
         round_trips: round trips of one latency sample.
         connects: connections of one sample.
         operations: handshakes' worth of arithmetic of one sample.
+        echoes: samples of round trips in each round. Their time depends on which cores the system happens to place the
+            processes, for as long as they live: five samples are too few for a steady median.
     """
 
     bulk_bytes: int
     round_trips: int
     connects: int
     operations: int
+    echoes: int
 
 
-FULL: Final = Size(bulk_bytes=512 << 20, round_trips=10_000, connects=1_000, operations=2_000)
-QUICK: Final = Size(bulk_bytes=96 << 20, round_trips=2_000, connects=200, operations=500)
+FULL: Final = Size(bulk_bytes=512 << 20, round_trips=10_000, connects=1_000, operations=2_000, echoes=3)
+QUICK: Final = Size(bulk_bytes=96 << 20, round_trips=2_000, connects=200, operations=500, echoes=1)
 
 
 @dataclass(frozen=True)
@@ -38,10 +41,12 @@ class Measurement:
     Args:
         units: the rows it gives, each with its unit.
         sample: takes one sample.
+        times: how many to take in each round.
     """
 
     units: dict[str, str]
     sample: Callable[[Size], dict[str, float]]
+    times: Callable[[Size], int]
 
 
 def _bulk(module: str) -> Callable[[Size], dict[str, float]]:
@@ -115,26 +120,37 @@ def _alone(role: str) -> Callable[[Size], dict[str, float]]:
     return lambda size: roles.client(role, {"count": size.operations})
 
 
-def _measurement(sample: Callable[[Size], dict[str, float]], **rows: tuple[str, str]) -> Measurement:
+def _once(_: Size) -> int:
+    return 1
+
+
+def _echoes(size: Size) -> int:
+    return size.echoes
+
+
+def _measurement(
+    sample: Callable[[Size], dict[str, float]], times: Callable[[Size], int] = _once, /, **rows: tuple[str, str]
+) -> Measurement:
     """Name the values of a sample: ``value=(row, unit)``."""
     return Measurement(
         units=dict(rows.values()),
         sample=lambda size: {rows[value][0]: number for value, number in sample(size).items() if value in rows},
+        times=times,
     )
 
 
 MEASUREMENTS: Final = (
     _measurement(_bulk("floor"), mib_s=("floor.tcp_aead.bulk", "MiB/s")),
     _measurement(_bulk("pktcp"), mib_s=("pktcp.bulk.1", "MiB/s")),
-    _measurement(_echo("floor"), p50_us=("floor.tcp_echo.rtt_p50_us", "us")),
-    _measurement(_echo("pktcp"), p50_us=("pktcp.rtt_p50_us", "us"), p99_us=("pktcp.rtt_p99_us", "us")),
+    _measurement(_echo("floor"), _echoes, p50_us=("floor.tcp_echo.rtt_p50_us", "us")),
+    _measurement(_echo("pktcp"), _echoes, p50_us=("pktcp.rtt_p50_us", "us"), p99_us=("pktcp.rtt_p99_us", "us")),
     _measurement(_alone("floor.session_crypto"), per_s=("floor.session_crypto", "1/s")),
     _measurement(_alone("floor.dial_crypto"), per_s=("floor.dial_crypto", "1/s")),
     _measurement(_connects, per_s=("pktcp.connects_1", "1/s")),
     _measurement(_dmsg_bulk(1), mib_s=("dmsg.bulk.1", "MiB/s")),
     _measurement(_dmsg_bulk(4), mib_s=("dmsg.bulk.4", "MiB/s")),
     _measurement(_dmsg_bulk(16), mib_s=("dmsg.bulk.16", "MiB/s")),
-    _measurement(_dmsg_echo, p50_us=("dmsg.rtt_p50_us", "us"), p99_us=("dmsg.rtt_p99_us", "us")),
+    _measurement(_dmsg_echo, _echoes, p50_us=("dmsg.rtt_p50_us", "us"), p99_us=("dmsg.rtt_p99_us", "us")),
     _measurement(_dmsg_dials(1), per_s=("dmsg.dials_1", "1/s")),
     _measurement(_dmsg_dials(32), per_s=("dmsg.dials_32", "1/s")),
     _measurement(_dmsg_dials(32, cold=True), per_s=("dmsg.dials_cold_32", "1/s")),

@@ -17,6 +17,11 @@ REQUEST_MEMORY: Final = 600.0
 """Seconds for which they are."""
 SESSION_OUTPUT: Final = 1 << 20
 """Bytes that may wait to be written to a session before more is left with whoever sends it."""
+CREDIT_STEP: Final = 8192
+"""Bytes of a stream that are consumed before the session is told: to tell of each small message costs more than it.
+
+The peer notices nothing: it is given credit in steps of half a window (``skywire.wire.yamux.flow.CREDIT_THRESHOLD``).
+"""
 
 
 @final

@@ -10,7 +10,7 @@ from anyio.abc import ByteStream
 from anyio.lowlevel import checkpoint
 
 from skywire.dmsg.backlog import Backlog
-from skywire.dmsg.limits import SESSION_OUTPUT
+from skywire.dmsg.limits import CREDIT_STEP, SESSION_OUTPUT
 from skywire.dmsg.mux import Mux, clock
 from skywire.net.errors import HalfCloseUnsupported
 
@@ -33,6 +33,7 @@ class MuxStream(ByteStream):
         self._mux = mux
         self._forget = forget
         self._received = Backlog()
+        self._taken = 0  # bytes that were consumed, and the session has not been told of
         self._ended = False
         self._error: Exception | None = None
         self._closed = False
@@ -58,8 +59,11 @@ class MuxStream(ByteStream):
         if len(data) > max_bytes:
             received.appendleft(memoryview(data)[max_bytes:])
             data = data[:max_bytes]
-        self._mux.session.consumed(self.stream_id, len(data))
-        self._mux.flush()
+        self._taken += len(data)
+        if self._taken >= CREDIT_STEP:
+            self._mux.session.consumed(self.stream_id, self._taken)
+            self._taken = 0
+            self._mux.flush()
         return bytes(data)
 
     async def send(self, item: bytes) -> None:
@@ -97,7 +101,7 @@ class MuxStream(ByteStream):
         """End both directions. Idempotent."""
         if not self._closed:
             session = self._mux.session
-            session.consumed(self.stream_id, self._received.size)
+            session.consumed(self.stream_id, self._taken + self._received.size)
             session.finish(self.stream_id, clock())
             self._close()
         await checkpoint()

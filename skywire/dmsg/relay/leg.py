@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Final, final
 
 from skywire.dmsg.backlog import Backlog
+from skywire.dmsg.limits import CREDIT_STEP
 from skywire.dmsg.relay.session import RelaySession
 
 
@@ -26,7 +27,7 @@ class Leg:
         over: called once per stream, when neither end has anything to do any more.
     """
 
-    __slots__ = ("_over", "backlog", "ending", "other", "session", "stream_id")
+    __slots__ = ("_gone_on", "_over", "backlog", "ending", "other", "session", "stream_id")
 
     def __init__(self, session: RelaySession, stream_id: int, backlog: Backlog, over: Callable[[], None]) -> None:
         self.session: Final = session
@@ -38,6 +39,7 @@ class Leg:
         self.ending = False
         """Whether the client has ended the stream, and only the backlog is still to go."""
         self._over = over
+        self._gone_on = 0  # bytes that were passed on, and our session has not been told of
 
     def join(self, other: Leg) -> None:
         """Pass on to ``other`` what comes here, and the other way round."""
@@ -55,8 +57,7 @@ class Leg:
             self.backlog.append(data)
         else:
             taken = other.session.send(other.stream_id, data)
-            if taken:
-                self.session.consumed(self.stream_id, taken)
+            self._passed_on(taken)
             if taken < len(data):
                 self.backlog.append(memoryview(data)[taken:])
 
@@ -90,14 +91,19 @@ class Leg:
         while backlog.size:
             data = backlog.popleft()
             taken = other.session.send(other.stream_id, data)
-            if taken:
-                self.session.consumed(self.stream_id, taken)
+            self._passed_on(taken)
             if taken < len(data):
                 backlog.appendleft(memoryview(data)[taken:])
                 return
         if self.ending:
             self._part(other)
             other.session.finish(other.stream_id)
+
+    def _passed_on(self, size: int) -> None:
+        self._gone_on += size
+        if self._gone_on >= CREDIT_STEP:
+            self.session.consumed(self.stream_id, self._gone_on)
+            self._gone_on = 0
 
     def _part(self, other: Leg) -> None:
         self.other = other.other = None

@@ -54,9 +54,12 @@ class StreamAccepted:
 
 
 @final
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class DataReceived:
-    """Bytes came on a stream, at least one; :meth:`Session.consumed` gives the peer its window back."""
+    """Bytes came on a stream, at least one; :meth:`Session.consumed` gives the peer its window back.
+
+    Not frozen, unlike the others: every message makes one, and freezing takes longer than all the rest of it.
+    """
 
     stream_id: int
     data: bytes

@@ -46,7 +46,7 @@ class Outbox:
         """Queue a data frame with a body of ``size`` bytes, which is not copied unless it is small."""
         header = encode_header(word, stream_id, size)
         if size <= _SMALL:
-            self._parts.append(b"".join((header, body)))
+            self._parts.append(header + body)
         else:
             self._parts += (header, body)
         self.queued += HEADER_SIZE + size

@@ -257,7 +257,8 @@ class Session:
             return events
         self._keepalive.heard_at = now
         try:
-            self._limit_control()
+            if self._outbox.controls:
+                self._limit_control()
             stream = self._table.by_id.get(self._reader.lone_body(data))
             if stream is not None and stream.state.receiving and len(data) <= self._table.room:
                 self._read_body(stream, data[HEADER_SIZE:], events)
