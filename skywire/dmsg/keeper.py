@@ -11,7 +11,6 @@ from typing import Final, final
 
 from anyio import move_on_after, sleep
 
-from skywire.dmsg.backoff import Backoff
 from skywire.dmsg.discovery.contract import Discovery
 from skywire.dmsg.limits import Limits
 from skywire.dmsg.mux import clock
@@ -20,6 +19,7 @@ from skywire.dmsg.pool import SessionPool
 from skywire.dmsg.registration import Registration
 from skywire.errors import NetworkError, ProtocolError
 from skywire.keys import PubKey
+from skywire.net.backoff import Backoff
 
 _log: Final = logging.getLogger("skywire.dmsg")
 

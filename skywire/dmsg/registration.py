@@ -14,13 +14,13 @@ from typing import Final, final
 
 from anyio import CancelScope, move_on_after
 
-from skywire.dmsg.backoff import Backoff
 from skywire.dmsg.discovery.contract import Discovery
 from skywire.dmsg.limits import Limits
 from skywire.dmsg.mux import clock
 from skywire.dmsg.pool import SessionPool
 from skywire.errors import SkywireError
 from skywire.keys import PubKey, SecKey
+from skywire.net.backoff import Backoff
 from skywire.wire.discovery import DiscoveryRefused, Reason
 from skywire.wire.entry import Entry, client_update
 

@@ -67,6 +67,8 @@ class Conn(ByteStream):
         """Bytes handed to the caller."""
         self.bytes_out = 0
         """Bytes taken from the caller."""
+        self.closed = False
+        """Whether this end has been closed."""
 
     @property
     def network(self) -> str:

@@ -77,12 +77,9 @@ class MemoryNetwork:
             raise PeerRefused(address, "this key is not admitted to that port")
         port = _FIRST_EPHEMERAL_PORT + self._dialled % _EPHEMERAL_PORTS
         self._dialled += 1
-        local = Address(MEMORY, self.public, port)
-        there, back = _Pipe(), _Pipe()
-        serving.task_group.start_soon(
-            serve_conn, serving.dispatcher, _MemoryConn(there, back, local=address, remote=local, owner=remote_owner)
-        )
-        return _MemoryConn(back, there, local=local, remote=address, owner=owner)
+        near, far = conn_pair(Address(MEMORY, self.public, port), owner, address, remote_owner)
+        serving.task_group.start_soon(serve_conn, serving.dispatcher, far)
+        return near
 
     async def serve(self, dispatcher: Dispatcher, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
         """See :meth:`Network.serve`."""
@@ -95,6 +92,22 @@ class MemoryNetwork:
                 await sleep_forever()
         finally:
             del self._hub.serving[self.public]
+
+
+def conn_pair(near: Address, near_owner: Owner, far: Address, far_owner: Owner) -> tuple[Conn, Conn]:
+    """The two ends of a connection inside this process.
+
+    Args:
+        near: address of the first end.
+        near_owner: on whose behalf it exists.
+        far: address of the second end.
+        far_owner: on whose behalf it exists.
+    """
+    there, back = _Pipe(), _Pipe()
+    return (
+        _MemoryConn(back, there, local=near, remote=far, owner=near_owner),
+        _MemoryConn(there, back, local=far, remote=near, owner=far_owner),
+    )
 
 
 class _Pipe:
@@ -123,7 +136,6 @@ class _MemoryConn(Conn):
         super().__init__(local=local, remote=remote, owner=owner)
         self._incoming = incoming
         self._outgoing = outgoing
-        self._closed = False
         self._send_in_doubt = False
         self._sending_ended = False
         self._send_guard = ResourceGuard("sending to")
@@ -169,7 +181,7 @@ class _MemoryConn(Conn):
             self._outgoing.notify()
 
     async def aclose(self) -> None:
-        self._closed = True
+        self.closed = True
         for pipe in (self._incoming, self._outgoing):
             pipe.ended = pipe.abandoned = True
             pipe.notify()
@@ -178,18 +190,18 @@ class _MemoryConn(Conn):
     async def _fill(self) -> None:
         await checkpoint()
         pipe = self._incoming
-        while not self._closed and not pipe.buffer.size:
+        while not self.closed and not pipe.buffer.size:
             if pipe.ended:
                 raise EndOfStream
             await pipe.wait()
-        if self._closed:
+        if self.closed:
             raise ClosedResourceError
 
     async def _wait_for_room(self) -> None:
         pipe = self._outgoing
-        while not self._closed and not pipe.abandoned and pipe.buffer.size >= WINDOW:
+        while not self.closed and not pipe.abandoned and pipe.buffer.size >= WINDOW:
             await pipe.wait()
-        if self._closed:
+        if self.closed:
             raise ClosedResourceError
         if pipe.abandoned:
             raise StreamBroken(f"the connection to {self.remote} broke")

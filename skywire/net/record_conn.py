@@ -59,7 +59,6 @@ class RecordConn(Conn):
         self._sending = False
         self._send_in_doubt = False
         self._sending_ended = False
-        self._closed = False
 
     async def receive(self, max_bytes: int = 65536) -> bytes:
         """See :meth:`Conn.receive`."""
@@ -118,14 +117,14 @@ class RecordConn(Conn):
 
     async def aclose(self) -> None:
         """Close both directions. Idempotent."""
-        self._closed = True
+        self.closed = True
         await self._stream.aclose()
 
     async def _receive(self, max_bytes: int | None) -> bytes:
         """Up to so many bytes, or one record."""
         if self._receiving:
             raise BusyResourceError("receiving from")
-        if self._closed:
+        if self.closed:
             raise ClosedResourceError
         reader = self._reader
         self._receiving = True

@@ -13,7 +13,7 @@ from anyio.lowlevel import checkpoint
 
 from skywire import EVERYONE, Conn, HostPort, PubKey, SecKey, SingleHandler, StreamBroken
 from skywire.dmsg import DmsgNetwork
-from skywire.dmsg.backoff import Backoff
+from skywire.net.backoff import Backoff
 from skywire.dmsg.relay import Relay
 from skywire.net.background import Background
 from skywire.net.handshake import Secured

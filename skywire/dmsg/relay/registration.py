@@ -13,10 +13,10 @@ from typing import Final, final
 
 from anyio import Event, move_on_after, sleep
 
-from skywire.dmsg.backoff import Backoff
 from skywire.dmsg.discovery.contract import Discovery
 from skywire.errors import SkywireError
 from skywire.keys import SecKey
+from skywire.net.backoff import Backoff
 from skywire.wire.discovery import DiscoveryRefused, Reason
 from skywire.wire.entry import ServerPart, server_update
 

@@ -1,0 +1,394 @@
+"""Brings instances up and down, in the order that their dependencies ask for, and keeps each to itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import final
+
+from anyio import TASK_STATUS_IGNORED, CancelScope, Event, current_time, move_on_after, sleep
+from anyio.abc import TaskGroup, TaskStatus
+
+from skywire.app import gate
+from skywire.app.attempt import Attempt
+from skywire.app.dependency import AnyOf, Instance
+from skywire.app.events import EventBus
+from skywire.app.host import AppHost, Surroundings
+from skywire.app.limits import LauncherLimits, RestartPolicy
+from skywire.app.plan import Node, Phase, Plan, make_plan, offenders, waves
+from skywire.app.record import InstanceConfig, InstanceInfo, Record
+from skywire.app.status import State
+from skywire.errors import SkywireError
+from skywire.net.background import Background
+
+
+class NoSuchInstance(SkywireError):
+    """There is no app instance of that name."""
+
+
+class InstanceExists(SkywireError):
+    """There is an app instance of that name already."""
+
+
+class LauncherAway(SkywireError):
+    """The launcher does not run yet, or does not run any more."""
+
+
+class UnfitInstance(SkywireError):
+    """An instance cannot run as it is asked for; the text says why. Nothing has been changed."""
+
+
+@final
+class Launcher:
+    """The instances of one process. There is one mechanism: after each change it plans anew, and does what is due.
+
+    Args:
+        surroundings: what the instances share.
+        events: is told of changes of state (kind ``app.state``).
+        limits: times and counts.
+    """
+
+    def __init__(
+        self, surroundings: Surroundings, *, events: EventBus | None = None, limits: LauncherLimits = LauncherLimits()
+    ) -> None:
+        self._surroundings = surroundings
+        self._events = EventBus() if events is None else events
+        self._limits = limits
+        self._records: dict[str, Record] = {}
+        self._tasks: TaskGroup | None = None  # while it runs
+        self._due = Event()
+        self._news = Event()
+        surroundings.facilities.watch(self._touch)
+
+    async def run(self, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
+        """Work until cancelled; then stop all instances, those first that depend on others, each within its limits.
+
+        An instance that is stuck keeps this from returning: a program then has to end without it.
+        """
+        async with Background() as tasks:
+            self._tasks = tasks
+            tasks.start_soon(self._watch_health)
+            try:
+                task_status.started()
+                while True:
+                    await self._work_once()
+            finally:
+                with CancelScope(shield=True):
+                    await self._stop_all()
+                self._tasks = None
+                self._news.set()
+
+    @property
+    def stuck(self) -> dict[str, str]:
+        """The instances that do not end, each with the place where it waits."""
+        return {name: record.last.reason for name, record in self._records.items() if record.phase is Phase.STUCK}
+
+    def list(self) -> tuple[InstanceInfo, ...]:
+        """All instances, in the order of the configuration."""
+        numbers = waves(self._nodes())
+        return tuple(record.info(numbers.get(name, 0)) for name, record in self._records.items())
+
+    def get(self, name: str) -> InstanceInfo:
+        """One instance.
+
+        Raises:
+            NoSuchInstance: there is none.
+        """
+        return self._record(name).info(waves(self._nodes()).get(name, 0))
+
+    def config(self, name: str) -> InstanceConfig:
+        """How an instance is configured.
+
+        Raises:
+            NoSuchInstance: there is none.
+        """
+        return self._record(name).config
+
+    def boot(self, configs: Mapping[str, InstanceConfig]) -> None:
+        """Take the instances that the configuration has. What is wrong with one of them costs no other."""
+        for config in configs.values():
+            record = self._records[config.name] = Record(config, self._surroundings.mode, self._limits)
+            record.wanted = config.auto_start
+        self._touch()
+
+    async def add(self, config: InstanceConfig) -> InstanceInfo:
+        """Take another instance, and start it if it is to start by itself.
+
+        Raises:
+            InstanceExists: the name is taken.
+            UnfitInstance: it could not run.
+        """
+        if config.name in self._records:
+            raise InstanceExists(f"there is an app instance {config.name!r} already; choose another name")
+        record = Record(config, self._surroundings.mode, self._limits)
+        record.wanted = True
+        self._require_fit(record)
+        record.wanted = config.auto_start
+        self._records[config.name] = record
+        return await self._settle(record)
+
+    async def remove(self, name: str, *, knowing: bool = False) -> None:
+        """Stop an instance, and forget it.
+
+        Raises:
+            NoSuchInstance: there is none.
+            CriticalRefusal: it would take away what is critical, and the operator has not said that they know.
+            UnfitInstance: it is stuck.
+        """
+        record = self._record(name)
+        gate.check(self._nodes(), f"removing {name}", [name], knowing=knowing)
+        await self._bring_down(record)
+        if record.phase is Phase.STUCK:
+            raise UnfitInstance(f"{name} is stuck and cannot be removed: {record.last.reason}")
+        if self._records.get(name) is record:
+            del self._records[name]
+            self._touch()
+
+    async def start(self, name: str) -> InstanceInfo:
+        """Have an instance run, and wait until it does, or cannot.
+
+        Raises:
+            NoSuchInstance: there is none.
+            UnfitInstance: it cannot run as it is configured.
+        """
+        record = self._record(name)
+        wanted, record.wanted = record.wanted, True
+        try:
+            self._require_fit(record)
+        except UnfitInstance:
+            record.wanted = wanted
+            raise
+        if not record.phase.alive:
+            record.forgive()
+        return await self._settle(record)
+
+    async def stop(self, name: str, *, knowing: bool = False) -> InstanceInfo:
+        """Have an instance not run, nor what requires it, and wait until it has ended, or is stuck.
+
+        Raises:
+            NoSuchInstance: there is none.
+            CriticalRefusal: it would take away what is critical, and the operator has not said that they know.
+        """
+        record = self._record(name)
+        gate.check(self._nodes(), f"stopping {name}", [name], knowing=knowing)
+        await self._bring_down(record)
+        return self.get(name)
+
+    async def restart(self, name: str, *, knowing: bool = False) -> InstanceInfo:
+        """End an instance, and what requires it, and have them run again.
+
+        Raises:
+            NoSuchInstance: there is none.
+            CriticalRefusal: it would take away what is critical, and the operator has not said that they know.
+            UnfitInstance: it cannot run as it is configured.
+        """
+        record = self._record(name)
+        gate.check(self._nodes(), f"restarting {name}", [name], knowing=knowing)
+        record.recycle = record.phase is not Phase.DOWN
+        return await self.start(name)
+
+    async def reconfigure(self, config: InstanceConfig, *, knowing: bool = False) -> InstanceInfo:
+        """Give an instance another configuration; if it runs, it is started again with it.
+
+        Raises:
+            NoSuchInstance: there is none of that name.
+            CriticalRefusal: it is critical, or has what is critical depend on it.
+            UnfitInstance: it could not run so.
+        """
+        record = self._record(config.name)
+        gate.check(self._nodes(), f"reconfiguring {config.name}", [config.name], knowing=knowing)
+        candidate = Record(config, self._surroundings.mode, self._limits)
+        candidate.wanted = True
+        self._require_fit(candidate)
+        record.replace(config)
+        record.forgive()
+        record.recycle = record.phase is not Phase.DOWN
+        return await self._settle(record)
+
+    def losses(self, *taken: str) -> tuple[str, ...]:
+        """What is critical among instances and facilities, and all that would stop with them."""
+        return gate.losses(self._nodes(), taken)
+
+    def _record(self, name: str) -> Record:
+        record = self._records.get(name)
+        if record is None:
+            known = ", ".join(sorted(self._records)) or "none"
+            raise NoSuchInstance(f"there is no app instance {name!r}; there are: {known}")
+        return record
+
+    def _nodes(self) -> dict[str, Node]:
+        return {name: record.node() for name, record in self._records.items()}
+
+    def _require_fit(self, record: Record) -> None:
+        name = record.config.name
+        nodes = self._nodes() | {name: record.node()}
+        if (reason := offenders(nodes).get(name)) is not None:
+            raise UnfitInstance(f"{name} cannot run: {reason}")
+
+    async def _bring_down(self, record: Record) -> None:
+        record.wanted = False
+        record.recycle = False
+        record.forgive()
+        self._touch()
+        while not record.wanted and record.phase is not Phase.STUCK and record.last.state is not State.STOPPED:
+            await self._wait_for_news()
+
+    async def _settle(self, record: Record) -> InstanceInfo:
+        """Wait until an instance is as it is meant to be, or cannot be."""
+        self._touch()
+        await self._wait_for_news()
+        while record.recycle or record.phase is Phase.STOPPING or record.last.state is State.STARTING:
+            await self._wait_for_news()
+        return record.info(waves(self._nodes()).get(record.config.name, 0))
+
+    async def _wait_for_news(self) -> None:
+        """Wait for the end of the next round of work."""
+        if self._tasks is not None:
+            await self._news.wait()
+        if self._tasks is None:
+            raise LauncherAway("the launcher does not run")
+
+    def _touch(self) -> None:
+        """Something has changed."""
+        self._due.set()
+
+    async def _work_once(self) -> None:
+        await self._due.wait()
+        self._due = Event()
+        self._do(self._plan())
+        news, self._news = self._news, Event()
+        news.set()
+
+    def _plan(self) -> Plan:
+        for record in self._records.values():
+            if record.phase in {Phase.DOWN, Phase.STUCK}:
+                record.recycle = False
+        absent = {
+            name: presence.absent
+            for name, presence in self._surroundings.facilities.presence().items()
+            if presence.absent is not None
+        }
+        return make_plan(self._nodes(), absent)
+
+    def _do(self, plan: Plan) -> None:
+        for name in plan.start:
+            self._start(self._records[name])
+        for name, reason in plan.stop.items():
+            self._stop(self._records[name], reason)
+        for name, record in self._records.items():
+            if record.phase is not Phase.DOWN:
+                continue
+            if not record.wanted:
+                self._become(record, State.STOPPED, "")
+            elif name in plan.unfit:
+                self._become(record, State.ERRORED, plan.unfit[name])
+            elif record.held is not None:
+                self._become(record, State.ERRORED, record.held)
+            elif name in plan.blocked:
+                self._become(record, State.BLOCKED, plan.blocked[name])
+            elif name in plan.waiting:
+                self._become(record, State.STARTING, plan.waiting[name])
+
+    def _become(self, record: Record, state: State, reason: str) -> None:
+        if record.become(state, reason):
+            self._events.publish("app.state", record.config.name, state=state.value, reason=reason)
+
+    def _start(self, record: Record) -> None:
+        assert self._tasks is not None
+        host = AppHost(
+            record.config.name,
+            self._surroundings,
+            record.depends,
+            record.config.ports,
+            drain=lambda: self._limits.drain_seconds,
+        )
+        attempt = Attempt(record.config.app, host, lambda: self._started(record))
+        record.attempt = attempt
+        record.phase = Phase.STARTING
+        self._become(record, State.STARTING, "")
+        self._tasks.start_soon(self._run, record, attempt)
+        self._tasks.start_soon(self._limit_start, record, attempt)
+
+    async def _run(self, record: Record, attempt: Attempt) -> None:
+        await attempt.run()
+        record.phase = Phase.DOWN
+        record.attempt = None
+        if attempt.failure is not None:
+            self._failed(record, attempt.failure)
+        self._touch()
+
+    async def _limit_start(self, record: Record, attempt: Attempt) -> None:
+        seconds = self._limits.start_seconds
+        with move_on_after(seconds):
+            await attempt.settled.wait()
+        if not attempt.settled.is_set() and not attempt.stopping:
+            attempt.give_up(f"it did not report within {seconds:g} s that it serves")
+            self._stop(record, "it did not report that it serves")
+
+    def _started(self, record: Record) -> None:
+        if record.phase is Phase.STARTING:
+            record.phase = Phase.UP
+            record.up_since = current_time()
+            self._become(record, State.RUNNING, "")
+            self._touch()
+
+    def _failed(self, record: Record, failure: str) -> None:
+        if record.up_since and current_time() - record.up_since > self._limits.stable_seconds:
+            record.failures = 0
+            record.backoff.succeeded()
+        record.up_since = 0.0
+        record.failures += 1
+        policy = record.config.restart
+        if policy is RestartPolicy.NEVER or not record.wanted:
+            record.held = failure
+        elif policy is RestartPolicy.ON_FAILURE and record.failures >= self._limits.most_failures:
+            record.held = f"given up after {record.failures} failures in a row, the last: {failure}"
+        else:
+            seconds = record.backoff.failed()
+            record.held = f"{failure}; tried again in {seconds:.0f} s"
+            if self._tasks is not None:
+                self._tasks.start_soon(self._try_again, record, record.generation, seconds)
+
+    async def _try_again(self, record: Record, generation: int, seconds: float) -> None:
+        await sleep(seconds)
+        if record.generation == generation and record.phase is Phase.DOWN:
+            record.held = None
+            self._touch()
+
+    def _stop(self, record: Record, reason: str) -> None:
+        attempt = record.attempt
+        if attempt is not None and record.phase in {Phase.STARTING, Phase.UP} and self._tasks is not None:
+            record.phase = Phase.STOPPING
+            self._tasks.start_soon(self._end, record, attempt)
+            self._events.publish("app.stopping", record.config.name, reason=reason)
+
+    async def _end(self, record: Record, attempt: Attempt) -> None:
+        assert self._tasks is not None
+        limits = self._limits
+        if not await attempt.stop(self._tasks, limits.stop_seconds, limits.cancel_seconds):
+            record.phase = Phase.STUCK
+            self._become(record, State.STUCK, f"it does not end; it waits in {attempt.where()}")
+            self._touch()
+
+    async def _watch_health(self) -> None:
+        while True:
+            await sleep(self._limits.health_seconds)
+            for record in self._records.values():
+                if record.phase is Phase.UP and record.attempt is not None:
+                    trouble = record.attempt.status().trouble or self._offline(record)
+                    self._become(record, State.DEGRADED if trouble else State.RUNNING, trouble or "")
+
+    def _offline(self, record: Record) -> str | None:
+        presence = self._surroundings.facilities.presence()
+        for dependency in (*record.depends.requires, *record.depends.wants):
+            if not isinstance(dependency, Instance | AnyOf):
+                known = presence[dependency.name]
+                if known.absent is None and known.offline is not None:
+                    return f"{dependency} does not work just now: {known.offline}"
+        return None
+
+    async def _stop_all(self) -> None:
+        for record in self._records.values():
+            record.wanted = False
+        self._touch()
+        while any(record.phase.alive for record in self._records.values()):
+            await self._work_once()

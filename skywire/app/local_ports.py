@@ -1,0 +1,61 @@
+"""The local TCP ports that apps have open, and for whom."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import final
+
+from anyio import CancelScope
+
+from skywire.net.address import HostPort
+from skywire.net.listening import listen_on
+from skywire.net.tcp import SocketAddress, TcpListener
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class LocalPort:
+    """A local TCP port.
+
+    Args:
+        address: host and port where it listens.
+        owner: name of the app instance.
+        label: what it is for.
+    """
+
+    address: SocketAddress
+    owner: str
+    label: str
+
+
+@final
+class LocalPorts:
+    """The open ones of a process. There is no other way for an app to open one."""
+
+    def __init__(self) -> None:
+        self._open: dict[SocketAddress, LocalPort] = {}
+
+    def list(self) -> tuple[LocalPort, ...]:
+        """All, by address."""
+        return tuple(self._open[address] for address in sorted(self._open))
+
+    @asynccontextmanager
+    async def listen(self, where: HostPort, *, owner: str, label: str) -> AsyncIterator[TcpListener]:
+        """Listen while the block runs.
+
+        Raises:
+            ListenError: the address cannot be used; the text names the app that has it, if one has.
+        """
+        listener = await listen_on(where)
+        addresses = listener.addresses
+        for address in addresses:
+            self._open[address] = LocalPort(address, owner, label)
+        try:
+            yield listener
+        finally:
+            for address in addresses:
+                del self._open[address]
+            with CancelScope(shield=True):
+                await listener.aclose()
