@@ -225,3 +225,253 @@ async def test_its_failure_never_leaves_it(tmp_path: Path, behaviour: Behaviour,
         await here.until("likes-it", "running")
         await here.until("other", "running")
         assert here.changes.count(("other", "running")) == 1
+
+
+class _Stubborn(AppInstance):
+    """Serves, and does what its test says when it is told to stop."""
+
+    def __init__(self, serve: Callable[[TaskStatus[None]], Awaitable[None]], stop: Callable[[], Awaitable[None]]) -> None:
+        self._serve = serve
+        self._stop = stop
+
+    async def start(self, *, task_status: TaskStatus[None]) -> None:
+        await self._serve(task_status)
+
+    async def stop(self) -> None:
+        await self._stop()
+
+    def status(self) -> AppStatus:
+        return AppStatus()
+
+
+@dataclass(frozen=True)
+class _Def:
+    """A definition whose instances are made by a function."""
+
+    make: Callable[[], AppInstance]
+    name: str = "stubborn"
+    summary: str = "For tests."
+    cli: tuple[str, ...] = ("stubborn",)
+    api_version: int = API_VERSION
+    modes: frozenset[RunMode] = frozenset(RunMode)
+    ports: tuple[PortSpec, ...] = ()
+    critical: bool = False
+    isolation: Isolation = Isolation.IN_PROCESS
+    options: type[NoOptions] = NoOptions
+
+    def depends(self, mode: RunMode, options: NoOptions) -> Dependencies:
+        return NOTHING
+
+    def create(self, host: AppHost, options: NoOptions) -> AppInstance:
+        return self.make()
+
+
+async def test_stop_may_come_before_it_serves(tmp_path: Path) -> None:
+    asked = Event()
+    begun = Event()
+
+    async def serve(task_status: TaskStatus[None]) -> None:
+        begun.set()
+        await asked.wait()  # and never reports
+
+    async def stop() -> None:
+        asked.set()
+
+    async with site(tmp_path, instance(load(_Def(lambda: _Stubborn(serve, stop))))) as here:
+        await begun.wait()
+        assert here.states() == {"stubborn": "starting"}
+        assert (await here.launcher.stop("stubborn")).state == "stopped"
+        assert here.launcher.get("stubborn").failures == 0
+
+
+async def test_a_start_that_never_reports_is_ended_and_said(tmp_path: Path) -> None:
+    ended = Event()
+
+    async def silent(host: AppHost, task_status: TaskStatus[None]) -> None:
+        try:
+            await sleep_forever()
+        finally:
+            ended.set()
+
+    async with site(tmp_path, instance(definition("silent", silent)), limits=QUICK) as here:
+        assert await here.until("silent", "errored") == "it did not report within 0.5 s that it serves"
+        assert ended.is_set()
+
+
+async def test_one_that_does_not_end_is_stuck_and_holds_nobody_else_up(tmp_path: Path) -> None:
+    release = Event()
+
+    async def resist(task_status: TaskStatus[None]) -> None:
+        task_status.started()
+        with CancelScope(shield=True):
+            await release.wait()
+
+    async def stop() -> None:
+        await sleep_forever()
+
+    async with site(
+        tmp_path,
+        instance(load(_Def(lambda: _Stubborn(resist, stop)))),
+        instance(definition("needs-it", depends=requires("stubborn"))),
+        instance(definition("other")),
+        limits=QUICK,
+    ) as here:
+        await here.until("needs-it", "running")
+        info = await here.launcher.stop("stubborn")
+        assert info.state == "stuck"
+        assert "resist" in info.reason
+        assert "stubborn" in here.launcher.stuck
+        assert here.states() == {"stubborn": "stuck", "needs-it": "blocked", "other": "running"}
+        assert (await here.launcher.restart("other")).state == "running"
+        assert (await here.launcher.start("stubborn")).state == "stuck"
+        with pytest.raises(UnfitInstance, match="stuck and cannot be removed"):
+            await here.launcher.remove("stubborn")
+        release.set()
+        await here.until("stubborn", "stopped")
+        assert here.launcher.stuck == {}
+
+
+async def test_a_stop_that_raises_is_followed_by_cancelling(tmp_path: Path) -> None:
+    async def serve(task_status: TaskStatus[None]) -> None:
+        task_status.started()
+        await sleep_forever()
+
+    async def stop() -> None:
+        raise ValueError("cannot stop")
+
+    async with site(tmp_path, instance(load(_Def(lambda: _Stubborn(serve, stop))))) as here:
+        await here.until("stubborn", "running")
+        assert (await here.launcher.stop("stubborn")).state == "stopped"
+
+
+async def test_create_may_raise(tmp_path: Path) -> None:
+    def make() -> AppInstance:
+        raise ModuleNotFoundError("No module named 'numpy'")
+
+    async with site(tmp_path, instance(load(_Def(make))), instance(definition("other"))) as here:
+        assert await here.until("stubborn", "errored") == "ModuleNotFoundError: No module named 'numpy'"
+        await here.until("other", "running")
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])  # only there can a task be cancelled by anybody
+async def test_a_cancellation_that_nobody_asked_for_is_its_failure(tmp_path: Path, anyio_backend: str) -> None:
+    async def cancel_itself(host: AppHost, task_status: TaskStatus[None]) -> None:
+        task_status.started()
+        await checkpoint()
+        raise asyncio.CancelledError
+
+    async def cancel_its_task(host: AppHost, task_status: TaskStatus[None]) -> None:
+        task_status.started()
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        await checkpoint()
+
+    async with site(
+        tmp_path,
+        instance(definition("raises", cancel_itself)),
+        instance(definition("cancels", cancel_its_task)),
+        instance(definition("other")),
+    ) as here:
+        for name in ("raises", "cancels"):
+            assert await here.until(name, "errored") == "it was cancelled, and not by the launcher"
+        assert here.states()["other"] == "running"
+        assert (await here.launcher.restart("other")).state == "running"
+
+
+async def test_failures_are_tried_again_later_and_later_until_it_gives_up(tmp_path: Path) -> None:
+    limits = LauncherLimits(first_restart=0.001, longest_restart=0.004, most_failures=4)
+    config = instance(definition("bad", _raise), restart=RestartPolicy.ON_FAILURE)
+    async with site(tmp_path, config, limits=limits) as here:
+        while "given up" not in (reason := await here.until("bad", "errored")):
+            await here.until("bad", "starting", "running")
+        assert reason == "given up after 4 failures in a row, the last: ValueError: no such thing"
+        assert [state for _, state in here.changes].count("running") == 4
+        history = [change.state.value for change in here.launcher.get("bad").history]
+        assert history == ["stopped", *["starting", "running", "errored"] * 4]
+        await here.launcher.start("bad")
+        assert here.launcher.get("bad").failures < 4
+
+
+async def test_what_must_not_stay_away_is_tried_for_ever(tmp_path: Path) -> None:
+    limits = LauncherLimits(first_restart=0.001, longest_restart=0.001, most_failures=2)
+    async with site(tmp_path, instance(definition("bad", _raise), restart=RestartPolicy.ALWAYS), limits=limits) as here:
+        while here.launcher.get("bad").failures < 6:
+            await here.until("bad", "running")
+            await here.until("bad", "errored")
+
+
+def _never_made() -> AppInstance:
+    raise AssertionError("it is not fit to be made")
+
+
+async def test_what_cannot_run_costs_nobody_else(tmp_path: Path) -> None:
+    port = PortSpec("main", overlay=80)
+
+    @dataclass(frozen=True)
+    class Bad(_Def):
+        def depends(self, mode: RunMode, options: NoOptions) -> Dependencies:
+            raise KeyError("no such option")
+
+    async with site(
+        tmp_path,
+        instance(definition("egg", depends=requires("hen"))),
+        instance(definition("hen", depends=wants("egg"))),
+        instance(definition("lonely", depends=requires("nobody"))),
+        instance(load(Bad(_never_made))),
+        instance(definition("web", ports=[port])),
+        instance(definition("pty", ports=[port], critical=True)),
+        instance(definition("chick", depends=requires("egg"))),
+        instance(definition("tcp-only", modes=frozenset({RunMode.TCP_STANDALONE}))),
+        instance(definition("good", depends=wants("nobody"))),
+    ) as here:
+        await here.until("good", "running")
+        await here.until("pty", "running")
+        reasons = {info.name: (info.state.value, info.reason) for info in here.launcher.list()}
+        assert reasons == {
+            "egg": ("errored", "it depends on itself: egg -> hen -> egg"),
+            "hen": ("errored", "it depends on itself: egg -> hen -> egg"),
+            "lonely": ("errored", "it requires nobody, which does not exist"),
+            "stubborn": ("errored", "it cannot say what it depends on: KeyError: 'no such option'"),
+            "web": ("errored", "port 80 of visor-app is taken by pty"),
+            "pty": ("running", ""),
+            "chick": (
+                "blocked",
+                "it requires egg, which cannot run: it depends on itself: egg -> hen -> egg",
+            ),
+            "tcp-only": ("errored", "tcp-only cannot run as visor-app, only as tcp-standalone"),
+            "good": ("running", ""),
+        }
+
+
+async def test_instances_come_and_go_at_run_time(tmp_path: Path) -> None:
+    port = PortSpec("main", overlay=80)
+    async with site(tmp_path, instance(definition("web", ports=[port]))) as here:
+        launcher = here.launcher
+        with pytest.raises(UnfitInstance, match="port 80 of visor-app is taken by web"):
+            await launcher.add(instance(definition("other", ports=[port])))
+        assert (await launcher.add(instance(definition("other", ports=[port]), main=81))).state == "running"
+        with pytest.raises(InstanceExists, match="choose another name"):
+            await launcher.add(instance(definition("other")))
+        with pytest.raises(UnfitInstance, match="port 80"):
+            await launcher.reconfigure(instance(definition("other", ports=[port])))
+        assert launcher.get("other").state == "running"
+        assert (await launcher.reconfigure(instance(definition("other", ports=[port]), main=82))).state == "running"
+        assert [state for name, state in here.changes if name == "other"].count("running") == 2
+        await launcher.remove("web")
+        with pytest.raises(NoSuchInstance, match="there are: other"):
+            launcher.get("web")
+        assert (await launcher.add(instance(definition("web", ports=[port]), auto_start=False))).state == "stopped"
+
+
+async def test_stopping_and_starting_at_once_leaves_what_came_last(tmp_path: Path) -> None:
+    async with site(tmp_path, instance(definition("hello"))) as here:
+        await here.until("hello", "running")
+        with fail_after(5):
+            async with create_task_group() as task_group:
+                for _ in range(5):
+                    task_group.start_soon(here.launcher.stop, "hello")
+                    task_group.start_soon(here.launcher.restart, "hello")
+                    task_group.start_soon(here.launcher.start, "hello")
+        assert here.states()["hello"] in {"running", "stopped"}
+        assert (await here.launcher.start("hello")).state == "running"

@@ -1,0 +1,194 @@
+"""The log of each app instance: in files of bounded size, readable from any point in time, and followable.
+
+One logging handler serves them all. A line belongs to the instance on whose behalf it was written, whatever logger it
+went through: a library's warning about an app's connection is found in that app's log.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+from typing import Final, final
+
+from anyio import Event
+from anyio.to_thread import run_sync
+
+from skywire.app.ownership import current_owner
+
+FILE_BYTES: Final = 1 << 20
+"""Size at which a file is put aside."""
+FILES_ASIDE: Final = 3
+"""Files that are kept of each instance beside the one that is written."""
+WAITING_LINES: Final = 4096
+"""Lines that wait for who follows before the oldest are dropped."""
+
+_LINE: Final = re.compile(r"(\S+) ([A-Z]+) (.*)", re.DOTALL)
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """One entry of a log.
+
+    Args:
+        time: seconds of Unix time.
+        level: as in :mod:`logging`, for instance 30 for a warning.
+        text: what was said; of several lines for a traceback.
+    """
+
+    time: float
+    level: int
+    text: str
+
+    def __str__(self) -> str:
+        when = datetime.fromtimestamp(self.time, UTC).isoformat(timespec="microseconds")
+        return f"{when} {logging.getLevelName(self.level)} {self.text}"
+
+
+@final
+class Follower:
+    """The lines of one instance as they come. Who is slow loses the oldest, and is told how many."""
+
+    def __init__(self) -> None:
+        self._lines: list[LogLine] = []
+        self._dropped = 0
+        self._came = Event()
+
+    async def next(self) -> tuple[list[LogLine], int]:
+        """The lines that came since, at least one, and how many were dropped before them."""
+        while not self._lines:
+            self._came = Event()
+            await self._came.wait()
+        lines, dropped = self._lines, self._dropped
+        self._lines, self._dropped = [], 0
+        return lines, dropped
+
+    def put(self, line: LogLine) -> None:
+        """Add a line."""
+        if len(self._lines) >= WAITING_LINES:
+            del self._lines[0]
+            self._dropped += 1
+        self._lines.append(line)
+        self._came.set()
+
+
+@final
+class AppLogs(logging.Handler):
+    """To be added to the root logger.
+
+    Args:
+        folder: where the files are; made when the first line is written.
+        file_bytes: size at which a file is put aside.
+    """
+
+    def __init__(self, folder: Path, *, file_bytes: int = FILE_BYTES) -> None:
+        super().__init__()
+        self._folder = folder
+        self._file_bytes = file_bytes
+        self._files: dict[str, _QuietFile] = {}
+        self._followers: dict[str, set[Follower]] = {}
+        self.setFormatter(logging.Formatter("%(name)s: %(message)s"))
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """See :meth:`logging.Handler.emit`."""
+        name = current_owner()
+        if name is None:
+            return
+        line = LogLine(record.created, record.levelno, self.format(record))
+        for follower in self._followers.get(name, ()):
+            follower.put(line)
+        file = self._files.get(name)
+        if file is None:
+            try:
+                self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            except OSError:
+                return  # those who follow have got it
+            file = self._files[name] = _QuietFile(self._path(name), self._file_bytes)
+        file.emit(_as_text(line))
+
+    @contextmanager
+    def follow(self, name: str) -> Iterator[Follower]:
+        """Get the lines of an instance while the block runs."""
+        follower = Follower()
+        self._followers.setdefault(name, set()).add(follower)
+        try:
+            yield follower
+        finally:
+            followers = self._followers[name]
+            followers.discard(follower)
+            if not followers:
+                del self._followers[name]
+
+    async def read(self, name: str, *, since: float = 0.0, level: int = 0, last: int | None = None) -> list[LogLine]:
+        """The kept lines of an instance, the oldest first.
+
+        Args:
+            name: of the instance.
+            since: seconds of Unix time.
+            level: of these levels and above.
+            last: so many of them at most, the newest.
+        """
+        lines = await run_sync(self._read, name)
+        found = [line for line in lines if line.time >= since and line.level >= level]
+        return found if last is None else found[max(0, len(found) - last) :]
+
+    def close(self) -> None:
+        """Close all files."""
+        for file in self._files.values():
+            file.close()
+        self._files.clear()
+        super().close()
+
+    def _path(self, name: str) -> Path:
+        return self._folder / f"{name}.log"
+
+    def _read(self, name: str) -> list[LogLine]:
+        path = self._path(name)
+        paths = [path.with_name(f"{path.name}.{number}") for number in range(FILES_ASIDE, 0, -1)]
+        found: list[LogLine] = []
+        for each in (*paths, path):
+            try:
+                text = each.read_text("utf-8", errors="replace")
+            except OSError:
+                continue
+            for entry in text.split("\n"):
+                _add(found, entry)
+        return found
+
+
+class _QuietFile(RotatingFileHandler):
+    """A full disk costs log lines, and nothing else."""
+
+    def __init__(self, path: Path, size: int) -> None:
+        super().__init__(path, maxBytes=size, backupCount=FILES_ASIDE, encoding="utf-8", delay=True)
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the name is given
+        """See :meth:`logging.Handler.handleError`."""
+
+
+def _as_text(line: LogLine) -> logging.LogRecord:
+    # The further lines of an entry are indented, so that it can be told where the next one begins.
+    return logging.makeLogRecord({"msg": str(line).replace("\n", "\n  ")})
+
+
+def _add(found: list[LogLine], entry: str) -> None:
+    """Read one line of a file: an entry, or more of the last one."""
+    match = None if entry.startswith("  ") else _LINE.fullmatch(entry)
+    if match is not None:
+        when, level, text = match.groups()
+        try:
+            time = datetime.fromisoformat(when).timestamp()
+        except ValueError:
+            match = None
+        else:
+            number = logging.getLevelName(level)
+            found.append(LogLine(time, number if isinstance(number, int) else logging.INFO, text))
+    if match is None and entry and found:
+        last = found[-1]
+        found[-1] = LogLine(last.time, last.level, f"{last.text}\n{entry.removeprefix('  ')}")
