@@ -18,6 +18,8 @@ from skywire.app.status import AppStatus
 
 _INNERMOST: Final = 3
 """Places of a stack that are told, counted from where it waits."""
+_LOOPS: Final = frozenset({"anyio", "trio", "asyncio"})
+"""Packages in which everything waits in the end, so that their places say nothing."""
 
 
 @final
@@ -116,7 +118,7 @@ class Attempt:
         task = None if self._task is None else self._task.coro
         frames: list[FrameType] = []
         while isinstance(task, CoroutineType):
-            if task.cr_frame is not None:
+            if task.cr_frame is not None and task.cr_frame.f_globals.get("__name__", "").split(".")[0] not in _LOOPS:
                 frames.append(task.cr_frame)
             task = task.cr_await
         places = [f"{each.f_code.co_name} ({each.f_code.co_filename}:{each.f_lineno})" for each in frames]

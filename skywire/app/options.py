@@ -99,7 +99,9 @@ def decode(kind: type[T], values: object, path: str = "options") -> T:
     known = {each.name for each in _fields(kind)}
     for name in values:
         if name not in known:
-            raise OptionError(f"{path}.{name}: there is no such option; there are: {', '.join(sorted(known)) or 'none'}")
+            raise OptionError(
+                f"{path}.{name}: there is no such option; there are: {', '.join(sorted(known)) or 'none'}"
+            )
     try:
         return kind(**{name: _decode(hints[name], value, f"{path}.{name}") for name, value in values.items()})
     except OptionError:

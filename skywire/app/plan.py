@@ -50,6 +50,7 @@ class Node:
         definition: name of its definition.
         phase: what there is of it.
         wanted: whether it is meant to run.
+        recycle: whether it is to end first, and only then to run as it is wanted.
         held: why it must not be started all the same: it failed, and is not tried again, or not yet.
         unfit: what is wrong with it itself, for instance an option that it cannot work with.
         critical: whether losing it can lock the operator out.
@@ -61,6 +62,7 @@ class Node:
     definition: str
     phase: Phase = Phase.DOWN
     wanted: bool = False
+    recycle: bool = False
     held: str | None = None
     unfit: str | None = None
     critical: bool = False
@@ -216,6 +218,8 @@ class _Planner:
     def _reason_to_stop(self, node: Node) -> str | None:
         if not node.wanted:
             return "it was told to stop"
+        if node.recycle:
+            return "it is to start anew"
         if node.name in self._unfit:
             return self._unfit[node.name]
         for dependency in node.depends.requires:
@@ -260,7 +264,7 @@ class _Planner:
         worst = min((self._outlook(each) for each in node.depends.requires), key=lambda each: each.value, default=None)
         if worst is _Outlook.NO:
             return _Outlook.NO
-        if node.phase is Phase.UP:
+        if node.phase is Phase.UP and not node.recycle:
             return _Outlook.YES if worst is not _Outlook.COMING else _Outlook.COMING
         return _Outlook.COMING
 

@@ -39,7 +39,9 @@ HELLO = App(name="hello", summary="Greets whoever connects.", options=Options, r
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize(("mode", "network", "port"), [(RunMode.VISOR_APP, "dmsg", 4000), (RunMode.TCP_STANDALONE, "tcp", 4001)])
+@pytest.mark.parametrize(
+    ("mode", "network", "port"), [(RunMode.VISOR_APP, "dmsg", 4000), (RunMode.TCP_STANDALONE, "tcp", 4001)]
+)
 async def test_a_small_app_greets_in_every_mode(tmp_path: Path, mode: RunMode, network: str, port: int) -> None:
     async with site(tmp_path, instance(load(HELLO)), mode=mode) as here:
         await here.until("hello", "running")
@@ -67,7 +69,7 @@ async def test_the_host_gives_what_the_mode_has_and_no_more(tmp_path: Path) -> N
         await here.until("other", "running")
         host, other = sorted(hosts, key=lambda each: each.name)
         key = SecKey.generate().public
-        with pytest.raises(NotInThisMode, match="keeper runs as visor-app, which has no tcp network; as tcp-standalone"):
+        with pytest.raises(NotInThisMode, match="runs as visor-app, which has no tcp network; as tcp-standalone"):
             await host.dial(Address("tcp", key, 80, "localhost"))
         with pytest.raises(FacilityAbsent, match="keeper does not name dmsg"):
             host.facility(DMSG)
@@ -130,13 +132,26 @@ class Soft:
         (replace(HELLO, api_version=99), "install a newer skywire"),
         (replace(HELLO, modes=frozenset()), "names no mode"),
         (replace(HELLO, ports=(GREETING, GREETING)), "several ports of one name"),
-        (App(name="needy", summary="", options=Needy, run=run), "option 'key' of needy has no default"),
-        (App(name="soft", summary="", options=Soft, run=run), "are not a frozen dataclass"),
     ],
 )
 def test_a_definition_that_breaks_the_contract_is_refused(app: App[Options], reason: str) -> None:
     with pytest.raises(DefinitionError, match=reason):
         load(app)
+
+
+async def run_needy(host: AppHost, options: Needy, *, task_status: TaskStatus[None]) -> None:
+    """Never called."""
+
+
+async def run_soft(host: AppHost, options: Soft, *, task_status: TaskStatus[None]) -> None:
+    """Never called."""
+
+
+def test_options_are_a_frozen_dataclass_with_defaults() -> None:
+    with pytest.raises(DefinitionError, match="option 'key' of needy has no default"):
+        load(App(name="needy", summary="", options=Needy, run=run_needy))
+    with pytest.raises(DefinitionError, match="are not a frozen dataclass"):
+        load(App(name="soft", summary="", options=Soft, run=run_soft))
 
 
 def test_options_are_of_the_definition() -> None:

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import pytest
-from anyio import Event, sleep_forever
+from anyio import CancelScope, Event, create_task_group, fail_after, sleep_forever
 from anyio.abc import TaskStatus
 from anyio.lowlevel import checkpoint
 
-from skywire.app.dependency import AnyOf, Dependencies, Instance
+from skywire.app.definition import API_VERSION, Isolation, NoOptions
+from skywire.app.dependency import NOTHING, AnyOf, Dependencies, Instance
 from skywire.app.facility import DMSG, Facilities
 from skywire.app.host import AppHost
+from skywire.app.instance import AppInstance
+from skywire.app.launcher import InstanceExists, NoSuchInstance, UnfitInstance
+from skywire.app.limits import LauncherLimits, RestartPolicy
+from skywire.app.loaded import load
+from skywire.app.port import PortSpec
+from skywire.app.run_mode import RunMode
 from skywire.app.status import AppStatus
 from skywire.keys import SecKey
 from skywire.net.memory import MemoryHub, MemoryNetwork
@@ -230,7 +241,9 @@ async def test_its_failure_never_leaves_it(tmp_path: Path, behaviour: Behaviour,
 class _Stubborn(AppInstance):
     """Serves, and does what its test says when it is told to stop."""
 
-    def __init__(self, serve: Callable[[TaskStatus[None]], Awaitable[None]], stop: Callable[[], Awaitable[None]]) -> None:
+    def __init__(
+        self, serve: Callable[[TaskStatus[None]], Awaitable[None]], stop: Callable[[], Awaitable[None]]
+    ) -> None:
         self._serve = serve
         self._stop = stop
 
@@ -309,15 +322,19 @@ async def test_one_that_does_not_end_is_stuck_and_holds_nobody_else_up(tmp_path:
     async def stop() -> None:
         await sleep_forever()
 
-    async with site(
-        tmp_path,
-        instance(load(_Def(lambda: _Stubborn(resist, stop)))),
-        instance(definition("needs-it", depends=requires("stubborn"))),
-        instance(definition("other")),
-        limits=QUICK,
-    ) as here:
+    async with (
+        site(
+            tmp_path,
+            instance(load(_Def(lambda: _Stubborn(resist, stop)))),
+            instance(definition("needs-it", depends=requires("stubborn"))),
+            instance(definition("other")),
+            limits=QUICK,
+        ) as here,
+        AsyncExitStack() as release_at_the_end,
+    ):
         await here.until("needs-it", "running")
         info = await here.launcher.stop("stubborn")
+        release_at_the_end.callback(release.set)  # else a failure would keep this test for ever
         assert info.state == "stuck"
         assert "resist" in info.reason
         assert "stubborn" in here.launcher.stuck

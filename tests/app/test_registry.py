@@ -54,7 +54,6 @@ async def test_a_port_has_one_owner_who_is_named() -> None:
     registry.register(80, echo, label="web", owner=WEB, peers=EVERYONE)
     with pytest.raises(PortTaken, match="port 80 of dmsg is served by web"):
         registry.register(80, echo, label="other", owner=Owner("other"), peers=EVERYONE)
-    registry.register(80, echo, label="direct", owner=WEB, peers=EVERYONE, networks=frozenset({"tcp"}))
 
 
 async def test_unregistering_leaves_a_newer_registration_alone() -> None:
@@ -164,8 +163,6 @@ async def test_connections_are_listed_by_owner_until_they_are_closed() -> None:
         assert [(each.direction, each.local_port, each.bytes_in, each.bytes_out) for each in served] == [
             (Direction.IN, 80, 5, 5)
         ]
-        assert [(each.direction, each.remote_port, each.peer) for each in dialled] == [
-            (Direction.OUT, 80, NODE.public)
-        ]
+        assert [(each.direction, each.remote_port, each.peer) for each in dialled] == [(Direction.OUT, 80, NODE.public)]
         assert len(connections.of()) == 2
     assert connections.of() == ()

@@ -13,9 +13,9 @@ from anyio.lowlevel import checkpoint
 
 from skywire import EVERYONE, Conn, HostPort, PubKey, SecKey, SingleHandler, StreamBroken
 from skywire.dmsg import DmsgNetwork
-from skywire.net.backoff import Backoff
 from skywire.dmsg.relay import Relay
 from skywire.net.background import Background
+from skywire.net.backoff import Backoff
 from skywire.net.handshake import Secured
 from skywire.wire.entry import ServerPart, server_update
 from tests.dmsg.raw_client import ALICE, BOB, LOOPBACK, MALLORY, PATIENCE, RELAY, TRUDY, dmsg, raw_relay
