@@ -14,6 +14,7 @@ from anyio.lowlevel import checkpoint_if_cancelled
 from skywire.app.host import AppHost
 from skywire.app.instance import AppInstance
 from skywire.app.loaded import Configured
+from skywire.app.ownership import on_behalf_of
 from skywire.app.status import AppStatus
 
 _INNERMOST: Final = 3
@@ -53,7 +54,7 @@ class Attempt:
         self._task = get_current_task()
         failure: str | None = "it ended without having been told to"
         try:
-            with self._scope:
+            with on_behalf_of(self.host.name), self._scope:
                 # It may have been told to end before it began.
                 if not self.stopping:
                     self._instance = self._app.create(self.host)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
-from typing import final
+from contextlib import suppress
+from typing import Final, final
 
 from anyio import TASK_STATUS_IGNORED, CancelScope, Event, current_time, move_on_after, sleep
 from anyio.abc import TaskGroup, TaskStatus
@@ -16,9 +18,13 @@ from skywire.app.host import AppHost, Surroundings
 from skywire.app.limits import LauncherLimits, RestartPolicy
 from skywire.app.plan import Node, Phase, Plan, make_plan, offenders, waves
 from skywire.app.record import InstanceConfig, InstanceInfo, Record
+from skywire.app.returns import Returns
 from skywire.app.status import State
 from skywire.errors import SkywireError
 from skywire.net.background import Background
+
+_LOOK_AT_CLOCK: Final = 30.0
+"""Seconds between two looks at the time of day."""
 
 
 class NoSuchInstance(SkywireError):
@@ -44,14 +50,21 @@ class Launcher:
     Args:
         surroundings: what the instances share.
         events: is told of changes of state (kind ``app.state``).
+        returns: when instances that were stopped for a while come back.
         limits: times and counts.
     """
 
     def __init__(
-        self, surroundings: Surroundings, *, events: EventBus | None = None, limits: LauncherLimits = LauncherLimits()
+        self,
+        surroundings: Surroundings,
+        *,
+        events: EventBus | None = None,
+        returns: Returns | None = None,
+        limits: LauncherLimits = LauncherLimits(),
     ) -> None:
         self._surroundings = surroundings
         self._events = EventBus() if events is None else events
+        self._returns = Returns(None) if returns is None else returns
         self._limits = limits
         self._records: dict[str, Record] = {}
         self._tasks: TaskGroup | None = None  # while it runs
@@ -67,6 +80,8 @@ class Launcher:
         async with Background() as tasks:
             self._tasks = tasks
             tasks.start_soon(self._watch_health)
+            for name, moment in self._returns.moments.items():
+                tasks.start_soon(self._bring_back, name, moment)
             try:
                 task_status.started()
                 while True:
@@ -107,7 +122,7 @@ class Launcher:
         """Take the instances that the configuration has. What is wrong with one of them costs no other."""
         for config in configs.values():
             record = self._records[config.name] = Record(config, self._surroundings.mode, self._limits)
-            record.wanted = config.auto_start
+            record.wanted = config.auto_start and config.name not in self._returns.moments
         self._touch()
 
     async def add(self, config: InstanceConfig) -> InstanceInfo:
@@ -141,6 +156,7 @@ class Launcher:
             raise UnfitInstance(f"{name} is stuck and cannot be removed: {record.last.reason}")
         if self._records.get(name) is record:
             del self._records[name]
+            self._returns.drop(name)
             self._touch()
 
     async def start(self, name: str) -> InstanceInfo:
@@ -157,19 +173,33 @@ class Launcher:
         except UnfitInstance:
             record.wanted = wanted
             raise
+        self._returns.drop(name)
         if not record.phase.alive:
             record.forgive()
         return await self._settle(record)
 
-    async def stop(self, name: str, *, knowing: bool = False) -> InstanceInfo:
+    async def stop(self, name: str, *, knowing: bool = False, back_in: float | None = None) -> InstanceInfo:
         """Have an instance not run, nor what requires it, and wait until it has ended, or is stuck.
+
+        Args:
+            name: of the instance.
+            knowing: whether the operator has said that they know what it may cost them.
+            back_in: seconds after which it comes back by itself, even if this process ends before.
 
         Raises:
             NoSuchInstance: there is none.
             CriticalRefusal: it would take away what is critical, and the operator has not said that they know.
+            ReturnsError: its return cannot be written down; nothing has been changed.
         """
         record = self._record(name)
         gate.check(self._nodes(), f"stopping {name}", [name], knowing=knowing)
+        if back_in is None:
+            self._returns.drop(name)
+        else:
+            moment = time.time() + back_in
+            self._returns.set(name, moment)
+            if self._tasks is not None:
+                self._tasks.start_soon(self._bring_back, name, moment)
         await self._bring_down(record)
         return self.get(name)
 
@@ -368,6 +398,15 @@ class Launcher:
             record.phase = Phase.STUCK
             self._become(record, State.STUCK, f"it does not end; it waits in {attempt.where()}")
             self._touch()
+
+    async def _bring_back(self, name: str, moment: float) -> None:
+        """Start an instance at that moment, unless somebody has decided otherwise since."""
+        # The time of day may be set in between, so it is looked at again and again.
+        while (wait := moment - time.time()) > 0:  # noqa: ASYNC110 - no event tells of time
+            await sleep(min(wait, _LOOK_AT_CLOCK))
+        if self._returns.moments.get(name) == moment and name in self._records:
+            with suppress(UnfitInstance):
+                await self.start(name)
 
     async def _watch_health(self) -> None:
         while True:

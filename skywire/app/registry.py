@@ -9,6 +9,7 @@ from typing import Final, TypeAlias, final
 from anyio import CancelScope, Event, move_on_after
 
 from skywire.app.connections import Connections, Direction
+from skywire.app.ownership import on_behalf_of
 from skywire.errors import SkywireError
 from skywire.keys import PubKey
 from skywire.net.address import Address
@@ -74,7 +75,7 @@ class Registration:
 
     async def run(self, conn: Conn) -> None:
         """Serve a connection to its end, or to that of the registration."""
-        with CancelScope() as scope:
+        with on_behalf_of(self.owner.name), CancelScope() as scope:
             self._live.add(scope)
             try:
                 await self._handler(conn)

@@ -22,6 +22,7 @@ from skywire.app.loaded import LoadedDef, load
 from skywire.app.port import PortSpec
 from skywire.app.record import InstanceConfig
 from skywire.app.registry import ServiceRegistry
+from skywire.app.returns import Returns
 from skywire.app.run_mode import RunMode
 from skywire.keys import SecKey
 
@@ -119,6 +120,7 @@ async def site(
     limits: LauncherLimits = LauncherLimits(),
     mode: RunMode = RunMode.VISOR_APP,
     facilities: Facilities | None = None,
+    returns: Returns | None = None,
 ) -> AsyncIterator[Site]:
     """A launcher that runs these instances while the block runs."""
     identity = SecKey.generate().public
@@ -134,7 +136,7 @@ async def site(
         connections=connections,
     )
     events = EventBus()
-    launcher = Launcher(surroundings, events=events, limits=limits)
+    launcher = Launcher(surroundings, events=events, returns=returns, limits=limits)
     launcher.boot({config.name: config for config in configs})
     with events.subscribe(100_000) as noted:
         async with create_task_group() as running:
