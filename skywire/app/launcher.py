@@ -132,14 +132,19 @@ class Launcher:
             InstanceExists: the name is taken.
             UnfitInstance: it could not run.
         """
+        self.check_new(config)
+        record = self._records[config.name] = Record(config, self._surroundings.mode, self._limits)
+        record.wanted = config.auto_start
+        return await self._settle(record)
+
+    def check_new(self, config: InstanceConfig) -> None:
+        """Find out whether :meth:`add` would take it.
+
+        Raises: see there.
+        """
         if config.name in self._records:
             raise InstanceExists(f"there is an app instance {config.name!r} already; choose another name")
-        record = Record(config, self._surroundings.mode, self._limits)
-        record.wanted = True
-        self._require_fit(record)
-        record.wanted = config.auto_start
-        self._records[config.name] = record
-        return await self._settle(record)
+        self._require_fit_config(config)
 
     async def remove(self, name: str, *, knowing: bool = False) -> None:
         """Stop an instance, and forget it.
@@ -225,14 +230,20 @@ class Launcher:
             UnfitInstance: it could not run so.
         """
         record = self._record(config.name)
-        gate.check(self._nodes(), f"reconfiguring {config.name}", [config.name], knowing=knowing)
-        candidate = Record(config, self._surroundings.mode, self._limits)
-        candidate.wanted = True
-        self._require_fit(candidate)
+        self.check_change(config, knowing=knowing)
         record.replace(config)
         record.forgive()
         record.recycle = record.phase is not Phase.DOWN
         return await self._settle(record)
+
+    def check_change(self, config: InstanceConfig, *, knowing: bool = False) -> None:
+        """Find out whether :meth:`reconfigure` would take it.
+
+        Raises: see there.
+        """
+        self._record(config.name)
+        gate.check(self._nodes(), f"reconfiguring {config.name}", [config.name], knowing=knowing)
+        self._require_fit_config(config)
 
     def losses(self, *taken: str) -> tuple[str, ...]:
         """What is critical among instances and facilities, and all that would stop with them."""
@@ -247,6 +258,11 @@ class Launcher:
 
     def _nodes(self) -> dict[str, Node]:
         return {name: record.node() for name, record in self._records.items()}
+
+    def _require_fit_config(self, config: InstanceConfig) -> None:
+        candidate = Record(config, self._surroundings.mode, self._limits)
+        candidate.wanted = True
+        self._require_fit(candidate)
 
     def _require_fit(self, record: Record) -> None:
         name = record.config.name

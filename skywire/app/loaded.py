@@ -34,11 +34,13 @@ class Configured:
 
     Args:
         definition: what it is.
+        options: of its class.
         depends: what it needs in a mode; may raise what the definition raises.
         create: makes an instance; may raise what the definition raises.
     """
 
     definition: LoadedDef
+    options: object
     depends: Callable[[RunMode], Dependencies]
     create: Callable[[AppHost], AppInstance]
 
@@ -82,6 +84,7 @@ def load(definition: AppDef[O]) -> LoadedDef:
             raise DefinitionError(f"{definition.name} takes {kind.__name__}, not {type(options).__name__}")
         return Configured(
             loaded,
+            options,
             depends=lambda mode: definition.depends(mode, options),
             create=lambda host: definition.create(host, options),
         )

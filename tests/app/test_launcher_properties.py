@@ -180,12 +180,20 @@ class Witness:
                 self.broken.append(f"{name} was ended while {other}, which requires it, still ran")
 
     def look(self) -> None:
-        """After things have settled, nothing runs whose requirement does not."""
-        for info in self.launcher().list():
-            if self.launcher()._records[info.name].phase is Phase.UP:
-                for each in self.living[info.name].requires:
-                    if not self._serving(each):
-                        self.broken.append(f"{info.name} runs without {each}")
+        """After things have settled, nothing runs whose requirement does not, but for those who still end."""
+        records = self.launcher()._records
+        for name, record in records.items():
+            if record.phase is Phase.UP and not self._used_by_who_ends(name):
+                missing = [each for each in self.living[name].requires if not self._serving(each)]
+                self.broken += [f"{name} runs without {each}" for each in missing]
+
+    def _used_by_who_ends(self, name: str) -> bool:
+        records = self.launcher()._records
+        return any(
+            records[other].phase is Phase.STOPPING or (other != name and self._used_by_who_ends(other))
+            for other, depends in self.living.items()
+            if other != name and {Instance(name), AnyOf(name)} & {*depends.requires, *depends.wants}
+        )
 
 
 def configure(name: str, plan: AppPlan, witness: Witness) -> InstanceConfig:

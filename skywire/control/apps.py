@@ -1,0 +1,176 @@
+"""The app instances of this process, for whoever controls it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
+from typing import Protocol, final
+
+from skywire.app.catalogue import Catalogue
+from skywire.app.connections import ConnectionInfo, Connections
+from skywire.app.events import Event, EventBus
+from skywire.app.launcher import Launcher
+from skywire.app.limits import RestartPolicy
+from skywire.app.loaded import DefinitionError, check_name
+from skywire.app.logs import AppLogs, LogLine
+from skywire.app.options import decode, encode
+from skywire.app.record import InstanceConfig, InstanceInfo
+from skywire.control.api import DefinitionInfo
+
+
+class Rows(Protocol):
+    """Where the instances of a process are written down."""
+
+    async def put(self, config: InstanceConfig) -> None:
+        """Write an instance down; whoever has that name is replaced.
+
+        Raises:
+            SkywireError: it cannot be written; nothing has been changed.
+        """
+        ...
+
+    async def drop(self, name: str) -> None:
+        """Strike an instance off.
+
+        Raises:
+            SkywireError: it cannot be written; nothing has been changed.
+        """
+        ...
+
+
+@final
+class Apps:
+    """See :class:`skywire.control.api.AppsAPI`.
+
+    Args:
+        launcher: runs them.
+        catalogue: what they are made of.
+        logs: what they say.
+        connections: who is connected to them.
+        rows: where changes are written down; None where nothing outlives the process.
+    """
+
+    def __init__(
+        self, launcher: Launcher, catalogue: Catalogue, logs: AppLogs, connections: Connections, rows: Rows | None
+    ) -> None:
+        self._launcher = launcher
+        self._catalogue = catalogue
+        self._logs = logs
+        self._connections = connections
+        self._rows = rows
+
+    async def list(self) -> tuple[InstanceInfo, ...]:
+        """See the protocol."""
+        return self._launcher.list()
+
+    async def get(self, name: str) -> InstanceInfo:
+        """See the protocol."""
+        return self._launcher.get(name)
+
+    async def definitions(self) -> tuple[DefinitionInfo, ...]:
+        """See the protocol."""
+        return tuple(self._describe(offer.name, offer.source) for offer in self._catalogue.offers)
+
+    async def options(self, name: str) -> Mapping[str, object]:
+        """See the protocol."""
+        return encode(self._launcher.config(name).app.options)
+
+    async def connections(self, name: str | None = None) -> tuple[ConnectionInfo, ...]:
+        """See the protocol."""
+        if name is not None:
+            self._launcher.get(name)
+        return self._connections.of(name)
+
+    async def log(self, name: str, since: float = 0.0, level: int = 0, last: int | None = None) -> tuple[LogLine, ...]:
+        """See the protocol."""
+        self._launcher.get(name)
+        return tuple(await self._logs.read(name, since=since, level=level, last=last))
+
+    async def follow_log(self, name: str, level: int = 0) -> AsyncIterator[LogLine]:
+        """See the protocol."""
+        self._launcher.get(name)
+        with self._logs.follow(name) as follower:
+            while True:
+                lines, _ = await follower.next()
+                for line in lines:
+                    if line.level >= level:
+                        yield line
+
+    async def start(self, name: str) -> InstanceInfo:
+        """See the protocol."""
+        return await self._launcher.start(name)
+
+    async def stop(self, name: str, knowing: bool = False, back_in: float | None = None) -> InstanceInfo:
+        """See the protocol."""
+        return await self._launcher.stop(name, knowing=knowing, back_in=back_in)
+
+    async def restart(self, name: str, knowing: bool = False) -> InstanceInfo:
+        """See the protocol."""
+        return await self._launcher.restart(name, knowing=knowing)
+
+    async def add(
+        self,
+        definition: str,
+        name: str,
+        options: Mapping[str, object] = {},
+        ports: Mapping[str, int] = {},
+        auto_start: bool = True,
+        restart: RestartPolicy = RestartPolicy.ON_FAILURE,
+    ) -> InstanceInfo:
+        """See the protocol."""
+        check_name(name)
+        loaded = self._catalogue.get(definition)
+        app = loaded.bind(decode(loaded.options, options))
+        config = InstanceConfig(name=name, app=app, auto_start=auto_start, restart=restart, ports=dict(ports))
+        self._launcher.check_new(config)
+        if self._rows is not None:
+            await self._rows.put(config)
+        return await self._launcher.add(config)
+
+    async def remove(self, name: str, knowing: bool = False) -> None:
+        """See the protocol."""
+        await self._launcher.remove(name, knowing=knowing)
+        if self._rows is not None:
+            await self._rows.drop(name)
+
+    async def configure(self, name: str, options: Mapping[str, object], knowing: bool = False) -> InstanceInfo:
+        """See the protocol."""
+        config = self._launcher.config(name)
+        loaded = config.app.definition
+        values = encode(config.app.options, secrets=True) | dict(options)
+        changed = replace(config, app=loaded.bind(decode(loaded.options, values)))
+        self._launcher.check_change(changed, knowing=knowing)
+        if self._rows is not None:
+            await self._rows.put(changed)
+        return await self._launcher.reconfigure(changed, knowing=knowing)
+
+    def _describe(self, name: str, source: str) -> DefinitionInfo:
+        try:
+            loaded = self._catalogue.get(name)
+        except DefinitionError as error:
+            return DefinitionInfo(name, "", source, (), critical=False, trouble=str(error))
+        return DefinitionInfo(
+            name, loaded.summary, source, tuple(sorted(loaded.modes)), critical=loaded.critical, trouble=""
+        )
+
+
+@final
+class Events:
+    """See :class:`skywire.control.api.EventsAPI`.
+
+    Args:
+        bus: where they come from.
+    """
+
+    def __init__(self, bus: EventBus) -> None:
+        self._bus = bus
+
+    async def events(self, kind: str = "") -> AsyncIterator[Event]:
+        """See the protocol."""
+        with self._bus.subscribe() as subscription:
+            while True:
+                event, dropped = await subscription.next()
+                if dropped:
+                    yield Event(event.time, "dropped", "", {"count": dropped})
+                if event.kind.startswith(kind):
+                    yield event
