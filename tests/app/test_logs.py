@@ -27,14 +27,16 @@ LIBRARY = logging.getLogger("some.library")
 
 @contextmanager
 def logging_to(logs: AppLogs) -> Iterator[None]:
-    root = logging.getLogger()
-    level = root.level
+    root, ours = logging.getLogger(), logging.getLogger("skywire")  # whose level a program may have set
+    levels = root.level, ours.level
     root.addHandler(logs)
     root.setLevel(logging.DEBUG)
+    ours.setLevel(logging.DEBUG)
     try:
         yield
     finally:
-        root.setLevel(level)
+        root.setLevel(levels[0])
+        ours.setLevel(levels[1])
         root.removeHandler(logs)
         logs.close()
 

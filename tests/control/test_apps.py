@@ -1,0 +1,235 @@
+"""Apps controlled from outside: every call of the interface, through a connection."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from anyio import create_task_group, fail_after, wait_all_tasks_blocked
+
+from skywire.app.catalogue import Catalogue
+from skywire.app.connections import Direction
+from skywire.app.limits import RestartPolicy
+from skywire.app.logs import AppLogs
+from skywire.app.ownership import on_behalf_of
+from skywire.app.record import InstanceConfig
+from skywire.app.status import State
+from skywire.control.api import AppsAPI, EventsAPI
+from skywire.control.apps import Apps, Events, Rows
+from skywire.control.client import RemoteError, connected
+from skywire.control.interface import Role
+from skywire.control.messages import Code
+from skywire.control.server import Endpoint
+from skywire.errors import SkywireError
+from skywire.keys import SecKey
+from skywire.net.address import Address
+from skywire.net.conn import CORE
+from skywire.net.memory import MEMORY, conn_pair
+from tests.app.site import Site, definition, instance, site
+
+pytestmark = pytest.mark.anyio
+
+KEY = SecKey.generate().public
+BUILT_IN = {"hello": "tests.app.test_definition:HELLO", "broken": "tests.app.nothing:HERE"}
+
+
+class FullDisk(SkywireError):
+    """For a test."""
+
+
+@dataclass
+class Book(Rows):
+    """Notes what is written down."""
+
+    rows: dict[str, InstanceConfig] = field(default_factory=dict)
+    full: bool = False
+
+    async def put(self, config: InstanceConfig) -> None:
+        if self.full:
+            raise FullDisk("no space is left")
+        self.rows[config.name] = config
+
+    async def drop(self, name: str) -> None:
+        if self.full:
+            raise FullDisk("no space is left")
+        self.rows.pop(name, None)
+
+
+@dataclass
+class Remote:
+    apps: AppsAPI
+    events: EventsAPI
+    here: Site
+    book: Book
+
+
+@asynccontextmanager
+async def controlled(tmp_path: Path, *configs: InstanceConfig, role: Role = Role.CONTROL) -> AsyncIterator[Remote]:
+    logs = AppLogs(tmp_path / "log")
+    logging.getLogger().addHandler(logs)
+    book = Book({config.name: config for config in configs})
+    try:
+        async with site(tmp_path, *configs) as here:
+            endpoint = Endpoint()
+            apps = Apps(here.launcher, Catalogue(BUILT_IN, []), logs, here.surroundings.connections, book)
+            endpoint.offer("apps", AppsAPI, apps)
+            endpoint.offer("events", EventsAPI, Events(here.events))
+            near, far = conn_pair(Address(MEMORY, KEY, 1), CORE, Address(MEMORY, KEY, 2), CORE)
+            async with create_task_group() as task_group:
+                task_group.start_soon(endpoint.serve, far, role, "a test")
+                async with connected(near) as client:
+                    yield Remote(client.of(AppsAPI, "apps"), client.of(EventsAPI, "events"), here, book)
+    finally:
+        logging.getLogger().removeHandler(logs)
+        logs.close()
+
+
+async def test_instances_are_made_changed_and_removed_and_written_down(tmp_path: Path) -> None:
+    async with controlled(tmp_path) as remote:
+        apps = remote.apps
+        info = await apps.add(
+            "hello", "hello-one", {"greeting": "Hi"}, {"greeting": 4100}, restart=RestartPolicy.ALWAYS
+        )
+        assert (info.name, info.definition, info.state, info.restart) == (
+            "hello-one",
+            "hello",
+            State.RUNNING,
+            RestartPolicy.ALWAYS,
+        )
+        assert await apps.get("hello-one") == info
+        assert [each.name for each in await apps.list()] == ["hello-one"]
+        assert await apps.options("hello-one") == {"greeting": "Hi"}
+        assert list(remote.book.rows) == ["hello-one"]
+        async with remote.here.surroundings.registry.self_dial(4100, owner=CORE) as conn:
+            assert (await conn.receive()).startswith(b"Hi, ")
+        await apps.configure("hello-one", {"greeting": "Hey"})
+        assert await apps.options("hello-one") == {"greeting": "Hey"}
+        assert remote.book.rows["hello-one"] == remote.here.launcher.config("hello-one")
+        assert (await apps.stop("hello-one")).state == "stopped"
+        assert (await apps.start("hello-one")).state == "running"
+        assert (await apps.restart("hello-one")).state == "running"
+        await apps.remove("hello-one")
+        assert await apps.list() == ()
+        assert not remote.book.rows
+
+
+async def test_definitions_are_listed_with_what_is_wrong_with_them(tmp_path: Path) -> None:
+    async with controlled(tmp_path) as remote:
+        hello, broken = await remote.apps.definitions()
+        assert (hello.name, hello.source, hello.trouble, len(hello.modes)) == ("hello", "skywire", "", 3)
+        assert broken.trouble.startswith("app broken of skywire cannot be loaded: ModuleNotFoundError")
+
+
+async def test_what_cannot_be_done_changes_nothing(tmp_path: Path) -> None:
+    async with controlled(tmp_path) as remote:
+        apps = remote.apps
+        await apps.add("hello", "hello")
+        for call, reason in [
+            (apps.add("hello", "hello"), "choose another name"),
+            (apps.add("hello", "Hello"), "a name is up to"),
+            (apps.add("hello", "two"), "port 4000 of visor-app is taken by hello"),
+            (apps.add("hullo", "two"), "there is no app 'hullo'"),
+            (apps.add("broken", "two"), "cannot be loaded"),
+            (apps.add("hello", "two", {"greting": "x"}), "options.greting: there is no such option"),
+            (apps.configure("hello", {"greeting": 5}), "options.greeting: a text is expected"),
+            (apps.configure("hullo", {}), "there is no app instance 'hullo'"),
+            (apps.get("hullo"), "there is no app instance 'hullo'; there are: hello"),
+            (apps.log("hullo"), "there is no app instance"),
+            (apps.connections("hullo"), "there is no app instance"),
+        ]:
+            with pytest.raises(RemoteError, match=reason) as refused:
+                await call
+            assert refused.value.code == Code.REFUSED
+        remote.book.full = True
+        with pytest.raises(RemoteError, match="no space is left"):
+            await apps.configure("hello", {"greeting": "Hi"})
+        with pytest.raises(RemoteError, match="no space is left"):
+            await apps.add("hello", "two", {}, {"greeting": 4200})
+        assert await apps.options("hello") == {}
+        assert [each.name for each in await apps.list()] == ["hello"]
+
+
+async def test_the_gate_is_on_this_way_too(tmp_path: Path) -> None:
+    pty = instance(definition("pty", critical=True))
+    async with controlled(tmp_path, pty) as remote:
+        await remote.here.until("pty", "running")
+        for call in (
+            remote.apps.stop("pty"),
+            remote.apps.stop("pty", back_in=60.0),
+            remote.apps.restart("pty"),
+            remote.apps.remove("pty"),
+            remote.apps.configure("pty", {}),
+        ):
+            with pytest.raises(RemoteError, match="would take away pty") as refused:
+                await call
+            assert refused.value.kind == "CriticalRefusal"
+        assert remote.here.states() == {"pty": "running"}
+        assert remote.book.rows["pty"] is pty
+        assert (await remote.apps.stop("pty", knowing=True)).state == "stopped"
+
+
+async def test_who_may_only_look_changes_nothing(tmp_path: Path) -> None:
+    async with controlled(tmp_path, instance(definition("hello")), role=Role.READ) as remote:
+        await remote.here.until("hello", "running")
+        assert [each.name for each in await remote.apps.list()] == ["hello"]
+        for call in (remote.apps.stop("hello"), remote.apps.remove("hello"), remote.apps.configure("hello", {})):
+            with pytest.raises(RemoteError, match="needs the role control"):
+                await call
+
+
+async def test_connections_are_seen_while_they_last(tmp_path: Path) -> None:
+    async with controlled(tmp_path) as remote:
+        await remote.apps.add("hello", "hello")
+        async with remote.here.surroundings.registry.self_dial(4000, owner=CORE) as conn:
+            assert await conn.receive()
+            (dialled,) = await remote.apps.connections("hello") or (None,)
+            assert dialled is None or dialled.direction is Direction.IN
+            everything = await remote.apps.connections()
+            assert {each.owner for each in everything} <= {"hello", "core"}
+            assert ("core", Direction.OUT) in {(each.owner, each.direction) for each in everything}
+        assert await remote.apps.connections() == ()
+
+
+async def test_logs_are_read_and_followed(tmp_path: Path) -> None:
+    async with controlled(tmp_path, instance(definition("hello"))) as remote:
+        log = logging.getLogger("skywire.app.hello")
+        with on_behalf_of("hello"):
+            log.warning("first")
+        assert [line.text for line in await remote.apps.log("hello")] == ["skywire.app.hello: first"]
+        followed = remote.apps.follow_log("hello", logging.ERROR)
+        assert isinstance(followed, AsyncGenerator)
+
+        async def write() -> None:
+            await wait_all_tasks_blocked()
+            with on_behalf_of("hello"):
+                log.warning("second")
+                log.error("third")
+
+        async with aclosing(followed), create_task_group() as task_group:
+            task_group.start_soon(write)
+            with fail_after(5):
+                assert (await anext(followed)).text == "skywire.app.hello: third"
+        assert len(await remote.apps.log("hello", last=2)) == 2
+
+
+async def test_events_come_as_one_stream(tmp_path: Path) -> None:
+    async with controlled(tmp_path, instance(definition("hello"), auto_start=False)) as remote:
+        events = remote.events.events("app.")
+        assert isinstance(events, AsyncGenerator)
+
+        async def start() -> None:
+            await wait_all_tasks_blocked()
+            await remote.apps.start("hello")
+
+        async with aclosing(events), create_task_group() as task_group:
+            task_group.start_soon(start)
+            with fail_after(5):
+                seen = [await anext(events) for _ in range(2)]
+        assert [(each.kind, each.subject, each.facts["state"]) for each in seen] == [
+            ("app.state", "hello", "starting"),
+            ("app.state", "hello", "running"),
+        ]

@@ -1,0 +1,151 @@
+"""Control through unix sockets: found by name, for this user alone, and cleared up after who died."""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+from anyio import CancelScope, create_task_group, sleep_forever
+from anyio.abc import TaskStatus
+
+from skywire.control.interface import Role, needs
+from skywire.control.local import LocalControlError, controlling, find, runtime_folder, serving_locally
+from skywire.control.server import Endpoint
+
+pytestmark = pytest.mark.anyio
+
+
+class NameAPI(Protocol):
+    @needs(Role.ADMIN)
+    async def name(self) -> str: ...
+
+    @needs(Role.READ)
+    def names(self) -> AsyncIterator[str]: ...
+
+
+class Name:
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    async def name(self) -> str:
+        return self._name
+
+    async def names(self) -> AsyncIterator[str]:
+        yield self._name
+
+
+def endpoint(name: str) -> Endpoint:
+    made = Endpoint()
+    made.offer("node", NameAPI, Name(name))
+    return made
+
+
+@pytest.fixture
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("run") / "skywire"
+
+
+async def ask(path: Path) -> str:
+    async with controlling(path) as client:
+        return await client.of(NameAPI, "node").name()
+
+
+async def test_processes_are_found_and_controlled(folder: Path) -> None:
+    async with (
+        serving_locally(endpoint("one"), folder / "one.sock"),
+        serving_locally(endpoint("two"), folder / "two.sock"),
+    ):
+        assert [each.name for each in await find(folder)] == ["one", "two"]
+        assert [await ask(each.path) for each in await find(folder)] == ["one", "two"]
+        assert stat.S_IMODE((folder / "one.sock").stat().st_mode) == 0o600
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+        async with controlling(folder / "one.sock") as client:
+            assert [name async for name in client.of(NameAPI, "node").names()] == ["one"]
+    assert await find(folder) == ()
+    assert os.listdir(folder) == []  # noqa: PTH208 - pathlib blocks as much
+
+
+async def test_a_name_is_served_by_one_process(folder: Path) -> None:
+    path = folder / "one.sock"
+    async with serving_locally(endpoint("one"), path):
+        with pytest.raises(LocalControlError, match="is this running already"):
+            async with serving_locally(endpoint("other"), path):
+                pass
+        assert await ask(path) == "one"
+
+
+async def test_the_socket_of_a_dead_process_is_cleared_up(folder: Path) -> None:
+    folder.mkdir(mode=0o700)
+    path = folder / "one.sock"
+    dead = socket.socket(socket.AF_UNIX)
+    dead.bind(str(path))
+    dead.close()
+    assert await find(folder) == ()
+    assert not path.exists()
+    dead = socket.socket(socket.AF_UNIX)
+    dead.bind(str(path))
+    dead.close()
+    async with serving_locally(endpoint("one"), path):
+        assert await ask(path) == "one"
+
+
+async def test_nothing_but_sockets_is_cleared_up(folder: Path) -> None:
+    folder.mkdir(mode=0o700)
+    path = folder / "one.sock"
+    path.write_text("precious")
+    assert await find(folder) == ()
+    with pytest.raises(LocalControlError, match="cannot listen on"):
+        async with serving_locally(endpoint("one"), path):
+            pass
+    assert path.read_text() == "precious"
+
+
+async def test_a_folder_that_is_open_to_others_is_refused(folder: Path) -> None:
+    folder.mkdir(mode=0o755)
+    folder.chmod(0o755)
+    with pytest.raises(LocalControlError, match="chmod 700"):
+        async with serving_locally(endpoint("one"), folder / "one.sock"):
+            pass
+
+
+async def test_a_path_too_long_is_said(folder: Path) -> None:
+    with pytest.raises(LocalControlError, match="too long for a socket; set SKYWIRE_RUNTIME_DIR"):
+        async with serving_locally(endpoint("one"), folder / ("x" * 200) / "one.sock"):
+            pass
+
+
+async def test_nobody_there_is_said(folder: Path) -> None:
+    with pytest.raises(LocalControlError, match="nobody can be reached at"):
+        await ask(folder / "none.sock")
+    assert await find(folder) == ()
+
+
+async def test_stopping_ends_the_callers(folder: Path) -> None:
+    path = folder / "one.sock"
+    async with create_task_group() as task_group:
+        scope = CancelScope()
+
+        async def serve(*, task_status: TaskStatus[None]) -> None:
+            with scope:
+                async with serving_locally(endpoint("one"), path):
+                    task_status.started()
+                    await sleep_forever()
+
+        await task_group.start(serve)
+        async with controlling(path) as client:
+            assert await client.of(NameAPI, "node").name() == "one"
+            scope.cancel()
+    assert not path.exists()
+
+
+def test_the_folder_can_be_chosen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("SKYWIRE_RUNTIME_DIR", str(tmp_path))
+    assert runtime_folder() == tmp_path
+    monkeypatch.delenv("SKYWIRE_RUNTIME_DIR")
+    monkeypatch.setenv("XDG_RUNTIME_DIR", "/run/user/4711")
+    assert runtime_folder() == Path("/run/user/4711/skywire")
