@@ -245,6 +245,19 @@ class Launcher:
         gate.check(self._nodes(), f"reconfiguring {config.name}", [config.name], knowing=knowing)
         self._require_fit_config(config)
 
+    def guard(self, action: str, *taken: str, knowing: bool = False) -> None:
+        """Ask the gate about an action that is not the launcher's own, before it is carried out.
+
+        Args:
+            action: for the message, for instance "halting this node".
+            taken: the instances and facilities that it would take away, or cut somebody off from.
+            knowing: whether the operator has said that they know what it may cost them.
+
+        Raises:
+            CriticalRefusal: it would take away what is critical, and they have not.
+        """
+        gate.check(self._nodes(), action, taken, knowing=knowing)
+
     def losses(self, *taken: str) -> tuple[str, ...]:
         """What is critical among instances and facilities, and all that would stop with them."""
         return gate.losses(self._nodes(), taken)

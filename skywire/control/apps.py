@@ -129,9 +129,11 @@ class Apps:
 
     async def remove(self, name: str, knowing: bool = False) -> None:
         """See the protocol."""
-        await self._launcher.remove(name, knowing=knowing)
+        self._launcher.get(name)
+        self._launcher.guard(f"removing {name}", name, knowing=knowing)
         if self._rows is not None:
             await self._rows.drop(name)
+        await self._launcher.remove(name, knowing=knowing)
 
     async def configure(self, name: str, options: Mapping[str, object], knowing: bool = False) -> InstanceInfo:
         """See the protocol."""

@@ -78,3 +78,8 @@ async def test_the_ways_to_reach_this_node_are_critical_themselves(tmp_path: Pat
         assert here.launcher.losses("rpc") == ("rpc",)
         assert here.launcher.losses("hypervisor") == ()
         assert here.launcher.losses("router", "dmsg") == ("dmsg", "pty")
+        with pytest.raises(CriticalRefusal, match=r"^halting this node would take away rpc, pty") as refused:
+            here.launcher.guard("halting this node", "rpc", "pty", "router")
+        assert refused.value.losses == ("rpc", "pty")
+        here.launcher.guard("halting this node", "rpc", "pty", "router", knowing=True)
+        here.launcher.guard("editing the allow-list of hypervisor", "hypervisor")

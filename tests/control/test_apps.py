@@ -149,6 +149,8 @@ async def test_what_cannot_be_done_changes_nothing(tmp_path: Path) -> None:
             await apps.configure("hello", {"greeting": "Hi"})
         with pytest.raises(RemoteError, match="no space is left"):
             await apps.add("hello", "two", {}, {"greeting": 4200})
+        with pytest.raises(RemoteError, match="no space is left"):
+            await apps.remove("hello")
         assert await apps.options("hello") == {}
         assert [each.name for each in await apps.list()] == ["hello"]
 
