@@ -492,3 +492,18 @@ async def test_stopping_and_starting_at_once_leaves_what_came_last(tmp_path: Pat
                     task_group.start_soon(here.launcher.start, "hello")
         assert here.states()["hello"] in {"running", "stopped"}
         assert (await here.launcher.start("hello")).state == "running"
+
+
+@pytest.mark.parametrize("anyio_backend", ["trio"])  # asyncio lets it out of the loop, see tests/test_runtime.py
+async def test_system_exit_of_a_task_of_its_own_is_its_failure(tmp_path: Path, anyio_backend: str) -> None:
+    async def end() -> None:
+        raise SystemExit(7)
+
+    async def run(host: AppHost, task_status: TaskStatus[None]) -> None:
+        async with create_task_group() as task_group:
+            task_status.started()
+            task_group.start_soon(end)
+
+    async with site(tmp_path, instance(definition("bad", run)), instance(definition("other"))) as here:
+        assert await here.until("bad", "errored") == "SystemExit: 7"
+        assert (await here.launcher.restart("other")).state == "running"
