@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import Final, final
 
 from anyio import TASK_STATUS_IGNORED, CancelScope, Event, current_time, move_on_after, sleep
@@ -68,6 +67,7 @@ class Launcher:
         self._limits = limits
         self._records: dict[str, Record] = {}
         self._tasks: TaskGroup | None = None  # while it runs
+        self._leaving = False
         self._due = Event()
         self._news = Event()
         surroundings.facilities.watch(self._touch)
@@ -152,13 +152,15 @@ class Launcher:
         Raises:
             NoSuchInstance: there is none.
             CriticalRefusal: it would take away what is critical, and the operator has not said that they know.
-            UnfitInstance: it is stuck.
+            UnfitInstance: it is stuck, or somebody has started it meanwhile.
         """
         record = self._record(name)
         gate.check(self._nodes(), f"removing {name}", [name], knowing=knowing)
         await self._bring_down(record)
         if record.phase is Phase.STUCK:
             raise UnfitInstance(f"{name} is stuck and cannot be removed: {record.last.reason}")
+        if record.wanted:
+            raise UnfitInstance(f"{name} was started again meanwhile, so it is not removed")
         if self._records.get(name) is record:
             del self._records[name]
             self._returns.drop(name)
@@ -175,7 +177,7 @@ class Launcher:
         wanted, record.wanted = record.wanted, True
         try:
             self._require_fit(record)
-        except UnfitInstance:
+        except SkywireError:
             record.wanted = wanted
             raise
         self._returns.drop(name)
@@ -278,6 +280,8 @@ class Launcher:
         self._require_fit(candidate)
 
     def _require_fit(self, record: Record) -> None:
+        if self._leaving:
+            raise LauncherAway("this process is about to end, and starts nothing any more")
         name = record.config.name
         nodes = self._nodes() | {name: record.node()}
         if (reason := offenders(nodes).get(name)) is not None:
@@ -433,9 +437,13 @@ class Launcher:
         # The time of day may be set in between, so it is looked at again and again.
         while (wait := moment - time.time()) > 0:  # noqa: ASYNC110 - no event tells of time
             await sleep(min(wait, _LOOK_AT_CLOCK))
-        if self._returns.moments.get(name) == moment and name in self._records:
-            with suppress(UnfitInstance):
-                await self.start(name)
+        record = self._records.get(name)
+        if self._returns.moments.get(name) == moment and record is not None and not self._leaving:
+            # Not by `start`: what is unfit just now is to come back as well, as soon as it can.
+            record.wanted = True
+            record.forgive()
+            self._returns.drop(name)
+            self._touch()
 
     async def _watch_health(self) -> None:
         while True:
@@ -455,6 +463,7 @@ class Launcher:
         return None
 
     async def _stop_all(self) -> None:
+        self._leaving = True
         for record in self._records.values():
             record.wanted = False
         self._touch()

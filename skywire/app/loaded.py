@@ -10,17 +10,23 @@ from typing import Final, TypeVar, final
 
 from skywire.app.definition import API_VERSION, AppDef, Isolation
 from skywire.app.dependency import Dependencies
+from skywire.app.facility import FACILITIES
 from skywire.app.host import AppHost
 from skywire.app.instance import AppInstance
 from skywire.app.port import PortSpec
 from skywire.app.run_mode import RunMode
 from skywire.errors import SkywireError
+from skywire.net.conn import CORE
 
 O = TypeVar("O")  # noqa: E741 - short for options, as in the contract's text
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9]*(?:-[a-z0-9]+)*")
 LONGEST_NAME: Final = 64
 """Characters of a name: it is part of file names and of every message about the app."""
+
+
+RESERVED: Final = frozenset({CORE.name, *(facility.name for facility in FACILITIES)})
+"""Names that no app can have: of facilities, and of the owner of what the process opens for itself."""
 
 
 class DefinitionError(SkywireError):
@@ -107,8 +113,10 @@ def check_name(name: str) -> None:
     """Accept the name of a definition or instance.
 
     Raises:
-        DefinitionError: it is none.
+        DefinitionError: it is none, or means something else wherever instances are named.
     """
+    if name in RESERVED:
+        raise DefinitionError(f"the name {name!r} is taken by the process itself; choose another")
     if len(name) > LONGEST_NAME or not _NAME.fullmatch(name):
         raise DefinitionError(
             f"a name is up to {LONGEST_NAME} small letters, digits and single hyphens, this is {name[:100]!r}"

@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from typing import Protocol, final
 
+from anyio import CancelScope, Lock
+
 from skywire.app.catalogue import Catalogue
 from skywire.app.connections import ConnectionInfo, Connections
 from skywire.app.events import Event, EventBus
@@ -58,6 +60,7 @@ class Apps:
         self._logs = logs
         self._connections = connections
         self._rows = rows
+        self._changing = Lock()  # what is written down and what runs must not come apart
 
     async def list(self) -> tuple[InstanceInfo, ...]:
         """See the protocol."""
@@ -118,33 +121,43 @@ class Apps:
         restart: RestartPolicy = RestartPolicy.ON_FAILURE,
     ) -> InstanceInfo:
         """See the protocol."""
-        check_name(name)
-        loaded = self._catalogue.get(definition)
-        app = loaded.bind(decode(loaded.options, options))
-        config = InstanceConfig(name=name, app=app, auto_start=auto_start, restart=restart, ports=dict(ports))
-        self._launcher.check_new(config)
-        if self._rows is not None:
-            await self._rows.put(config)
-        return await self._launcher.add(config)
+        async with self._changing:
+            check_name(name)
+            loaded = self._catalogue.get(definition)
+            app = loaded.bind(decode(loaded.options, options))
+            config = InstanceConfig(name=name, app=app, auto_start=auto_start, restart=restart, ports=dict(ports))
+            self._launcher.check_new(config)
+            await self._write(config)
+            return await self._launcher.add(config)
 
     async def remove(self, name: str, knowing: bool = False) -> None:
         """See the protocol."""
-        self._launcher.get(name)
-        self._launcher.guard(f"removing {name}", name, knowing=knowing)
-        if self._rows is not None:
-            await self._rows.drop(name)
-        await self._launcher.remove(name, knowing=knowing)
+        async with self._changing:
+            self._launcher.get(name)
+            self._launcher.guard(f"removing {name}", name, knowing=knowing)
+            await self._strike(name)
+            await self._launcher.remove(name, knowing=knowing)
 
     async def configure(self, name: str, options: Mapping[str, object], knowing: bool = False) -> InstanceInfo:
         """See the protocol."""
-        config = self._launcher.config(name)
-        loaded = config.app.definition
-        values = encode(config.app.options, secrets=True) | dict(options)
-        changed = replace(config, app=loaded.bind(decode(loaded.options, values)))
-        self._launcher.check_change(changed, knowing=knowing)
+        async with self._changing:
+            config = self._launcher.config(name)
+            loaded = config.app.definition
+            values = encode(config.app.options, secrets=True) | dict(options)
+            changed = replace(config, app=loaded.bind(decode(loaded.options, values)))
+            self._launcher.check_change(changed, knowing=knowing)
+            await self._write(changed)
+            return await self._launcher.reconfigure(changed, knowing=knowing)
+
+    async def _write(self, config: InstanceConfig) -> None:
         if self._rows is not None:
-            await self._rows.put(changed)
-        return await self._launcher.reconfigure(changed, knowing=knowing)
+            with CancelScope(shield=True):  # what is written is done next, without a wait in between
+                await self._rows.put(config)
+
+    async def _strike(self, name: str) -> None:
+        if self._rows is not None:
+            with CancelScope(shield=True):
+                await self._rows.drop(name)
 
     def _describe(self, name: str, source: str) -> DefinitionInfo:
         try:

@@ -128,6 +128,8 @@ class Soft:
     [
         (replace(HELLO, name="Hello World"), "a name is up to 64 small letters"),
         (replace(HELLO, name="-hello"), "a name is up to 64 small letters"),
+        (replace(HELLO, name="core"), "the name 'core' is taken by the process itself"),
+        (replace(HELLO, name="dmsg"), "the name 'dmsg' is taken by the process itself"),
         (replace(HELLO, name="h" * 65), "a name is up to 64 small letters"),
         (replace(HELLO, api_version=99), "install a newer skywire"),
         (replace(HELLO, modes=frozenset()), "names no mode"),

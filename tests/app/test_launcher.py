@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from anyio import CancelScope, Event, create_task_group, fail_after, sleep_forever
+from anyio import CancelScope, Event, create_task_group, fail_after, sleep_forever, wait_all_tasks_blocked
 from anyio.abc import TaskStatus
 from anyio.lowlevel import checkpoint
 
@@ -19,7 +19,7 @@ from skywire.app.dependency import NOTHING, AnyOf, Dependencies, Instance
 from skywire.app.facility import DMSG, Facilities
 from skywire.app.host import AppHost
 from skywire.app.instance import AppInstance
-from skywire.app.launcher import InstanceExists, NoSuchInstance, UnfitInstance
+from skywire.app.launcher import InstanceExists, LauncherAway, NoSuchInstance, UnfitInstance
 from skywire.app.limits import LauncherLimits, RestartPolicy
 from skywire.app.loaded import load
 from skywire.app.port import PortSpec
@@ -507,3 +507,56 @@ async def test_system_exit_of_a_task_of_its_own_is_its_failure(tmp_path: Path, a
     async with site(tmp_path, instance(definition("bad", run)), instance(definition("other"))) as here:
         assert await here.until("bad", "errored") == "SystemExit: 7"
         assert (await here.launcher.restart("other")).state == "running"
+
+
+async def test_nothing_is_started_any_more_while_the_process_ends(tmp_path: Path) -> None:
+    refusals: list[str] = []
+
+    async def slow_end(host: AppHost, task_status: TaskStatus[None]) -> None:
+        task_status.started()
+        try:
+            await sleep_forever()
+        finally:
+            with CancelScope(shield=True):
+                for call in (launcher.start("other"), launcher.restart("other"), launcher.add(third)):
+                    try:
+                        await call
+                    except LauncherAway as error:
+                        refusals.append(str(error))
+
+    third = instance(definition("third"))
+    configs = [instance(definition("slow", slow_end)), instance(definition("other"), auto_start=False)]
+    async with site(tmp_path, *configs) as here:
+        launcher = here.launcher
+        await here.until("slow", "running")
+    assert refusals == ["this process is about to end, and starts nothing any more"] * 3
+    with pytest.raises(LauncherAway):
+        await launcher.start("other")
+
+
+async def test_removing_what_somebody_starts_meanwhile_leaves_it(tmp_path: Path) -> None:
+    stopping = Event()
+    release = Event()
+
+    async def slow_end(host: AppHost, task_status: TaskStatus[None]) -> None:
+        task_status.started()
+        try:
+            await sleep_forever()
+        finally:
+            stopping.set()
+            with CancelScope(shield=True):
+                await release.wait()
+
+    async with site(tmp_path, instance(definition("slow", slow_end))) as here, create_task_group() as task_group:
+        await here.until("slow", "running")
+
+        async def remove() -> None:
+            with pytest.raises(UnfitInstance, match="was started again meanwhile"):
+                await here.launcher.remove("slow")
+
+        task_group.start_soon(remove)
+        await stopping.wait()
+        task_group.start_soon(here.launcher.start, "slow")
+        await wait_all_tasks_blocked()
+        release.set()
+        await here.until("slow", "running")

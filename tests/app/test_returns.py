@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from skywire.app.gate import CriticalRefusal
+from skywire.app.port import PortSpec
 from skywire.app.returns import FILE, Returns, ReturnsError
 from tests.app.site import definition, instance, site
 
@@ -45,6 +46,19 @@ async def test_who_starts_or_stops_it_meanwhile_has_the_last_word(tmp_path: Path
         await here.launcher.stop("pty", knowing=True, back_in=3600)
         await here.launcher.remove("pty")
         assert not returns.moments
+
+
+async def test_what_cannot_run_at_that_moment_comes_back_when_it_can(tmp_path: Path) -> None:
+    port = PortSpec("main", overlay=22)
+    pty = definition("pty", ports=[port])
+    other = definition("other", ports=[port])
+    async with site(tmp_path, instance(pty), instance(other, auto_start=False), returns=Returns(tmp_path)) as here:
+        await here.until("pty", "running")
+        await here.launcher.stop("pty", back_in=0.2)
+        await here.launcher.start("other")
+        assert await here.until("pty", "errored") == "port 22 of visor-app is taken by other"
+        await here.launcher.stop("other")
+        await here.until("pty", "running")
 
 
 STOPPER = """
