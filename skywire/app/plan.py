@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto, unique
 from graphlib import CycleError, TopologicalSorter
+from math import inf
 from typing import TypeAlias, final
 
 from skywire.app.dependency import NOTHING, AnyOf, Dependencies, Dependency, Instance
@@ -55,6 +56,8 @@ class Node:
         unfit: what is wrong with it itself, for instance an option that it cannot work with.
         critical: whether losing it can lock the operator out.
         claims: the ports that it will take.
+        band: a coarse order beside the dependencies: it starts after all of lower bands that are going to run, and ends
+            before them. All in one band is the usual case.
         depends: what it needs.
     """
 
@@ -67,6 +70,7 @@ class Node:
     unfit: str | None = None
     critical: bool = False
     claims: frozenset[Claim] = frozenset()
+    band: int = 0
     depends: Dependencies = NOTHING
 
 
@@ -121,6 +125,12 @@ def offenders(nodes: Mapping[str, Node]) -> dict[str, str]:
         for dependency in node.depends.requires:
             if name not in found and (missing := _missing(dependency, nodes, instances_of)):
                 found[name] = missing
+    for name, node in nodes.items():
+        later = [each for each in _edges(node, nodes, instances_of) if nodes[each].band > node.band]
+        if later and name not in found:
+            found[name] = (
+                f"it is in band {node.band} and depends on {later[0]}, which is in band {nodes[later[0]].band}"
+            )
     for name, cycle in _cycles(nodes, instances_of).items():
         found.setdefault(name, f"it depends on itself: {cycle}")
     holders: dict[Claim, str] = {}
@@ -134,7 +144,10 @@ def offenders(nodes: Mapping[str, Node]) -> dict[str, str]:
 
 
 def waves(nodes: Mapping[str, Node]) -> dict[str, int]:
-    """For display: in which wave each instance starts when all goes well, from 1; members of a cycle have none."""
+    """For display: in which wave each instance starts when all goes well, from 1; members of a cycle have none.
+
+    Bands come one after the other, so a band's first wave is behind the last one of the band before.
+    """
     instances_of = _instances_of(nodes)
     numbers: dict[str, int] = {}
     cyclic = _cycles(nodes, instances_of)
@@ -152,7 +165,11 @@ def waves(nodes: Mapping[str, Node]) -> dict[str, int]:
         ready = sorter.get_ready()
         numbers |= dict.fromkeys(ready, wave)
         sorter.done(*ready)
-    return numbers
+    bands = {name: nodes[name].band for name in numbers}
+    if len(set(bands.values())) <= 1:
+        return numbers
+    order = sorted({(bands[name], number) for name, number in numbers.items()})
+    return {name: order.index((bands[name], number)) + 1 for name, number in numbers.items()}
 
 
 def dependants(nodes: Mapping[str, Node], lost: Iterable[str]) -> list[str]:
@@ -188,6 +205,7 @@ class _Planner:
         self._instances_of = _instances_of(nodes)
         self._unfit = offenders(nodes)
         self._outlooks: dict[str, _Outlook] = {}
+        self._busy: float | None = None
 
     def plan(self) -> Plan:
         plan = Plan(unfit=self._unfit)
@@ -212,6 +230,8 @@ class _Planner:
         ]
         if coming:
             plan.waiting[node.name] = f"it waits for {', '.join(sorted({str(each) for each in coming}))}"
+        elif node.band > self._busy_band():
+            plan.waiting[node.name] = f"it waits for band {self._busy_band():g}"
         else:
             plan.start.append(node.name)
 
@@ -236,8 +256,17 @@ class _Planner:
             for used in _edges(self._nodes[name], self._nodes, self._instances_of)
             if used != name
         }
-        for name in used & set(plan.stop):
-            del plan.stop[name]
+        highest = max((self._nodes[name].band for name in ending), default=0)
+        for name in list(plan.stop):
+            if name in used or self._nodes[name].band < highest:
+                del plan.stop[name]
+
+    def _busy_band(self) -> float:
+        """The lowest band in which something is still going to run; infinity when all is settled."""
+        if self._busy is None:
+            coming = (node.band for name, node in self._nodes.items() if self._outlook_of(name) is _Outlook.COMING)
+            self._busy = min(coming, default=inf)
+        return self._busy
 
     def _outlook(self, dependency: Dependency) -> _Outlook:
         match dependency:

@@ -29,6 +29,7 @@ class InstanceConfig:
         auto_start: whether it starts with the process.
         restart: what happens after a failure.
         ports: numbers that replace those of the definition, by the name of the port.
+        band: a coarse order of starting beside the dependencies; see :class:`skywire.app.plan.Node`.
     """
 
     name: str
@@ -36,6 +37,7 @@ class InstanceConfig:
     auto_start: bool = True
     restart: RestartPolicy = RestartPolicy.ON_FAILURE
     ports: Mapping[str, int] = field(default_factory=dict)
+    band: int = 0
 
 
 @final
@@ -135,6 +137,7 @@ class Record:
             unfit=self._unfit,
             critical=config.app.definition.critical,
             claims=self._claims(),
+            band=config.band,
             depends=self._depends,
         )
 

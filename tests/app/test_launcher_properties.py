@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -59,6 +59,7 @@ class AppPlan:
     wants: tuple[Dependency, ...]
     restart: RestartPolicy
     auto_start: bool
+    band: int = 0
 
 
 def dependencies(number: int) -> st.SearchStrategy[tuple[Dependency, ...]]:
@@ -78,6 +79,7 @@ def app(number: int) -> st.SearchStrategy[AppPlan]:
         dependencies(number),
         st.sampled_from(RestartPolicy),
         st.sampled_from([True, True, True, False]),
+        st.sampled_from([0, 0, 0, number // 2]),
     )
 
 
@@ -174,6 +176,10 @@ class Witness:
             if Instance(info.name) in plan.wants and self.launcher()._records[info.name].phase is Phase.STARTING:
                 self.broken.append(f"{name} began before {info.name} had settled")
 
+        for other, record in self.launcher()._records.items():
+            if record.config.band < plan.band and record.phase is Phase.STARTING:
+                self.broken.append(f"{name} of band {plan.band} began before {other} had settled")
+
     def _see_told_end(self, name: str) -> None:
         for other, depends in self.living.items():
             if other != name and other not in self.deaf and Instance(name) in depends.requires:
@@ -198,7 +204,7 @@ class Witness:
 
 def configure(name: str, plan: AppPlan, witness: Witness) -> InstanceConfig:
     app = definition(name, partial(witness.behave, plan), depends=Dependencies(plan.requires, plan.wants))
-    return instance(app, auto_start=plan.auto_start, restart=plan.restart)
+    return replace(instance(app, auto_start=plan.auto_start, restart=plan.restart), band=plan.band)
 
 
 async def command(
