@@ -315,7 +315,7 @@ class _Planner:
         if not node.wanted:
             return "is not meant to run"
         if node.held is not None:
-            return node.held
+            return f"failed ({node.held})"
         if node.phase is Phase.STUCK:
             return "is stuck"
         return "is blocked itself" if node.phase is Phase.DOWN else "is not running"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from types import SimpleNamespace
 from typing import Final, TypeVar, cast, final
 
@@ -15,6 +15,7 @@ from anyio import (
     WouldBlock,
     create_memory_object_stream,
     get_cancelled_exc_class,
+    move_on_after,
 )
 from anyio.abc import ByteStream
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
@@ -30,6 +31,9 @@ T = TypeVar("T")
 
 WAITING: Final = 1024
 """Messages of one call that wait for the caller before the connection waits for them."""
+
+TELL_SECONDS: Final = 1.0
+"""For the other process to be told that nobody waits for a call any more."""
 
 
 class RemoteError(SkywireError):
@@ -85,8 +89,7 @@ class Client:
             try:
                 message = await self._next(answers)
             except get_cancelled_exc_class():
-                with CancelScope(shield=True):
-                    await self._send(cancel(call))
+                await self._give_up(call)
                 raise
         return decode(method.result, _result_of(message), method.name)
 
@@ -107,9 +110,8 @@ class Client:
                     parameters = cast("dict[str, object]", message["params"])
                     yield decode(method.result, parameters.get("item"), method.name)
             finally:
-                if not over and self._over is None:
-                    with CancelScope(shield=True):
-                        await self._send(cancel(call))
+                if not over:
+                    await self._give_up(call)
 
     async def read(self) -> None:
         """Hand out what comes, until the connection ends."""
@@ -155,6 +157,11 @@ class Client:
             await self._messages.send(message)
         except (BrokenResourceError, ClosedResourceError):
             raise NodeGone(self._over or "the connection to the node broke") from None
+
+    async def _give_up(self, call: int) -> None:
+        """Tell the other process that nobody waits any more, if it can be told."""
+        with move_on_after(TELL_SECONDS, shield=True), suppress(NodeGone):
+            await self._send(cancel(call))
 
     async def _next(self, answers: MemoryObjectReceiveStream[dict[str, object]]) -> dict[str, object]:
         try:

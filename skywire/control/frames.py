@@ -7,14 +7,17 @@ from contextlib import suppress
 from struct import Struct
 from typing import Final, final
 
-from anyio import ClosedResourceError, EndOfStream, IncompleteRead, Lock
+from anyio import BrokenResourceError, ClosedResourceError, EndOfStream, IncompleteRead, Lock, move_on_after
 from anyio.abc import ByteStream
+from anyio.lowlevel import checkpoint_if_cancelled
 from anyio.streams.buffered import BufferedByteReceiveStream
 
 from skywire.errors import ProtocolError
 
 MAX_MESSAGE: Final = 4 << 20
 """Bytes of the longest message: the state of a node with a thousand apps has half of it."""
+SEND_SECONDS: Final = 30.0
+"""For the peer to take a message; whoever does not is left."""
 
 _LENGTH: Final = Struct(">I")
 
@@ -31,6 +34,7 @@ class MessageStream:
         self._stream = stream
         self._input = BufferedByteReceiveStream(stream)
         self._sending = Lock()
+        self._torn = False  # whether a message may have gone out in part, so that none can follow
 
     async def receive(self) -> dict[str, object]:
         """The next message.
@@ -57,17 +61,25 @@ class MessageStream:
         return message
 
     async def send(self, message: dict[str, object]) -> None:
-        """Send a message; tasks take turns.
+        """Send a message; tasks take turns. What has begun to go out goes out whole, even if the caller is cancelled.
 
         Raises:
-            BrokenResourceError: the connection broke.
+            BrokenResourceError: the connection broke, or the peer does not read.
             ProtocolError: the message is too long.
         """
         body = json.dumps(message, separators=(",", ":")).encode()
         if len(body) > MAX_MESSAGE:
             raise ProtocolError(f"a message would have {len(body)} bytes, the limit is {MAX_MESSAGE}")
         async with self._sending:
-            await self._stream.send(_LENGTH.pack(len(body)) + body)
+            await checkpoint_if_cancelled()
+            if self._torn:
+                raise BrokenResourceError
+            self._torn = True
+            with move_on_after(SEND_SECONDS, shield=True):
+                await self._stream.send(_LENGTH.pack(len(body)) + body)
+                self._torn = False
+            if self._torn:
+                raise BrokenResourceError
 
     async def aclose(self) -> None:
         """Close the connection. Idempotent."""

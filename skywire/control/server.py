@@ -6,7 +6,7 @@ import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Final, final
 
-from anyio import BrokenResourceError, CancelScope, ClosedResourceError, EndOfStream, create_task_group
+from anyio import BrokenResourceError, CancelScope, ClosedResourceError, EndOfStream, create_task_group, move_on_after
 from anyio.abc import ByteStream, TaskGroup
 
 from skywire.app.typed_json import MisfitError, decode, encode
@@ -17,6 +17,9 @@ from skywire.errors import ProtocolError, SkywireError
 
 MAX_CALLS: Final = 64
 """Calls and streams of one connection that are under way at a time."""
+
+CLEAN_UP_SECONDS: Final = 5.0
+"""For a stream that nobody reads any more to clean up."""
 
 _log: Final = logging.getLogger("skywire.control")
 
@@ -68,19 +71,19 @@ class _Caller:
         self._calls: dict[int | str, CancelScope] = {}
 
     async def serve(self) -> None:
-        try:
-            async with create_task_group() as task_group:
-                try:
-                    while True:
-                        await self._take(await self._messages.receive(), task_group)
-                except (EndOfStream, BrokenResourceError, ClosedResourceError):
-                    pass
-                except ProtocolError as error:
-                    _log.info("%s is no caller: %s", self._who, error)
-                task_group.cancel_scope.cancel()
-        finally:
-            with CancelScope(shield=True):
-                await self._messages.aclose()
+        async with create_task_group() as task_group:
+            try:
+                while True:
+                    await self._take(await self._messages.receive(), task_group)
+            except (EndOfStream, BrokenResourceError, ClosedResourceError):
+                pass
+            except ProtocolError as error:
+                _log.info("%s is no caller: %s", self._who, error)
+            finally:
+                # Before the calls are over: answers that the caller does not take end by it.
+                with CancelScope(shield=True):
+                    await self._messages.aclose()
+            task_group.cancel_scope.cancel()
 
     async def _take(self, message: dict[str, object], task_group: TaskGroup) -> None:
         call, name, arguments = message.get("id"), message.get("method"), message.get("params", {})
@@ -142,7 +145,7 @@ class _Caller:
         finally:
             close = getattr(items, "aclose", None)
             if close is not None:
-                with CancelScope(shield=True):
+                with move_on_after(CLEAN_UP_SECONDS, shield=True):
                     await close()
         await self._messages.send(stream_end(call))
 

@@ -232,7 +232,7 @@ async def test_its_failure_never_leaves_it(tmp_path: Path, behaviour: Behaviour,
         instance(definition("other")),
     ) as here:
         assert await here.until("bad", "errored") == reason
-        assert await here.until("needs-it", "blocked") == f"it requires bad, which {reason}"
+        assert await here.until("needs-it", "blocked") == f"it requires bad, which failed ({reason})"
         await here.until("likes-it", "running")
         await here.until("other", "running")
         assert here.changes.count(("other", "running")) == 1

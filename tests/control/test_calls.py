@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import pytest
-from anyio import EndOfStream, Event, create_task_group, fail_after, sleep_forever
+from anyio import EndOfStream, Event, create_task_group, fail_after, sleep_forever, wait_all_tasks_blocked
 from anyio.lowlevel import checkpoint
 
 from skywire.app.launcher import NoSuchInstance
+from skywire.control import frames
 from skywire.control.client import Client, NodeGone, RemoteError, connected
 from skywire.control.frames import MAX_MESSAGE, MessageStream
 from skywire.control.interface import Role, methods_of, needs
@@ -297,3 +298,33 @@ async def test_a_message_cut_short_is_the_end() -> None:
     await near.aclose()
     with pytest.raises(EndOfStream):
         await MessageStream(far).receive()
+
+
+async def test_who_does_not_read_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(frames, "SEND_SECONDS", 0.05)
+    near, _ = pair()  # whose other end nobody reads
+    async with connected(near) as client:
+        remote = client.of(ThingsAPI, "things")
+        for _ in range(2):
+            with pytest.raises(NodeGone), fail_after(5):
+                await remote.get("x" * 1_000_000)
+
+
+async def test_a_caller_who_does_not_read_does_not_hold_the_process_up() -> None:
+    endpoint = Endpoint()
+    endpoint.offer("things", ThingsAPI, Things())
+    near, far = pair()
+    call = {"jsonrpc": "2.0", "id": 1, "method": "things.get", "params": {"name": "x" * 1_000_000}}
+    with fail_after(5):
+        async with create_task_group() as task_group:
+            task_group.start_soon(endpoint.serve, far, Role.ADMIN, "a test")
+            await MessageStream(near).send(call)
+            await wait_all_tasks_blocked()
+            task_group.cancel_scope.cancel()
+
+
+async def test_a_message_longer_than_any_may_be_is_not_sent() -> None:
+    async with calling(Things()) as (_, remote):
+        with pytest.raises(ProtocolError, match="the limit is"):
+            await remote.get("x" * MAX_MESSAGE)
+        assert (await remote.get("still there")).name == "still there"
