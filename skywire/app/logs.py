@@ -16,9 +16,9 @@ from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Final, final
 
-from anyio import Event
 from anyio.to_thread import run_sync
 
+from skywire.app.feed import Feed
 from skywire.app.ownership import current_owner
 
 FILE_BYTES: Final = 1 << 20
@@ -52,33 +52,6 @@ class LogLine:
 
 
 @final
-class Follower:
-    """The lines of one instance as they come. Who is slow loses the oldest, and is told how many."""
-
-    def __init__(self) -> None:
-        self._lines: list[LogLine] = []
-        self._dropped = 0
-        self._came = Event()
-
-    async def next(self) -> tuple[list[LogLine], int]:
-        """The lines that came since, at least one, and how many were dropped before them."""
-        while not self._lines:
-            self._came = Event()
-            await self._came.wait()
-        lines, dropped = self._lines, self._dropped
-        self._lines, self._dropped = [], 0
-        return lines, dropped
-
-    def put(self, line: LogLine) -> None:
-        """Add a line."""
-        if len(self._lines) >= WAITING_LINES:
-            del self._lines[0]
-            self._dropped += 1
-        self._lines.append(line)
-        self._came.set()
-
-
-@final
 class AppLogs(logging.Handler):
     """To be added to the root logger.
 
@@ -92,7 +65,7 @@ class AppLogs(logging.Handler):
         self._folder = folder
         self._file_bytes = file_bytes
         self._files: dict[str, _QuietFile] = {}
-        self._followers: dict[str, set[Follower]] = {}
+        self._followers: dict[str, set[Feed[LogLine]]] = {}
         self.setFormatter(logging.Formatter("%(name)s: %(message)s"))
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -113,9 +86,9 @@ class AppLogs(logging.Handler):
         file.emit(_as_text(line))
 
     @contextmanager
-    def follow(self, name: str) -> Iterator[Follower]:
+    def follow(self, name: str) -> Iterator[Feed[LogLine]]:
         """Get the lines of an instance while the block runs."""
-        follower = Follower()
+        follower = Feed[LogLine](WAITING_LINES)
         self._followers.setdefault(name, set()).add(follower)
         try:
             yield follower

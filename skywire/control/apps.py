@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from typing import Protocol, final
@@ -94,10 +95,11 @@ class Apps:
         self._launcher.get(name)
         with self._logs.follow(name) as follower:
             while True:
-                lines, _ = await follower.next()
-                for line in lines:
-                    if line.level >= level:
-                        yield line
+                line, dropped = await follower.next()
+                if dropped:
+                    yield LogLine(line.time, logging.WARNING, f"{dropped} lines before this one came too fast")
+                if line.level >= level:
+                    yield line
 
     async def start(self, name: str) -> InstanceInfo:
         """See the protocol."""

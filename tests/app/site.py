@@ -13,8 +13,9 @@ from anyio.abc import TaskStatus
 from skywire.app.connections import Connections
 from skywire.app.definition import App, NoOptions
 from skywire.app.dependency import NOTHING, Dependencies
-from skywire.app.events import EventBus, Subscription
+from skywire.app.events import Event, EventBus
 from skywire.app.facility import Facilities
+from skywire.app.feed import Feed
 from skywire.app.host import AppHost, Surroundings
 from skywire.app.launcher import Launcher
 from skywire.app.limits import LauncherLimits, RestartPolicy
@@ -90,7 +91,7 @@ class Site:
     surroundings: Surroundings
     facilities: Facilities
     events: EventBus
-    noted: Subscription
+    noted: Feed[Event]
     _changes: list[tuple[str, str]] = field(default_factory=list)
 
     @property

@@ -22,7 +22,7 @@ from tests.app.site import definition, instance, site
 
 pytestmark = pytest.mark.anyio
 
-LIBRARY = logging.getLogger("some.library")
+LIBRARY = logging.getLogger("a.dependency")
 
 
 @contextmanager
@@ -69,8 +69,8 @@ async def test_lines_belong_to_the_app_on_whose_behalf_they_are_written(tmp_path
         lines = await logs.read("one")
         assert [(line.level, line.text) for line in lines if "from" in line.text] == [
             (logging.INFO, "skywire.app.one: from the app"),
-            (logging.WARNING, "some.library: from a task of its own"),
-            (logging.INFO, "some.library: from a connection"),
+            (logging.WARNING, "a.dependency: from a task of its own"),
+            (logging.INFO, "a.dependency: from a connection"),
         ]
         assert await logs.read("two") == []
         assert await logs.read("nobody") == []
@@ -87,9 +87,9 @@ async def test_it_is_read_from_any_time_and_level(tmp_path: Path) -> None:
             LIBRARY.info("third\n  indented\n2026-01-01T00:00:00+00:00 INFO made up")
         texts = [line.text for line in await logs.read("app")]
         assert texts == [
-            "some.library: first",
-            "some.library: second\nValueError: why",
-            "some.library: third\n  indented\n2026-01-01T00:00:00+00:00 INFO made up",
+            "a.dependency: first",
+            "a.dependency: second\nValueError: why",
+            "a.dependency: third\n  indented\n2026-01-01T00:00:00+00:00 INFO made up",
         ]
         assert [line.text for line in await logs.read("app", since=later)] == texts[2:]
         assert [line.text for line in await logs.read("app", level=logging.ERROR)] == texts[1:2]
@@ -114,12 +114,13 @@ async def test_it_can_be_followed_and_a_slow_follower_is_told_what_it_missed(tmp
     logs = AppLogs(tmp_path)
     with logging_to(logs), logs.follow("app") as follower, on_behalf_of("app"):
         LIBRARY.info("hello")
-        lines, dropped = await follower.next()
-        assert ([line.text for line in lines], dropped) == (["some.library: hello"], 0)
+        line, dropped = await follower.next()
+        assert (line.text, dropped) == ("a.dependency: hello", 0)
         for number in range(WAITING_LINES + 3):
             LIBRARY.info("%d", number)
-        lines, dropped = await follower.next()
-        assert (len(lines), dropped, lines[0].text) == (WAITING_LINES, 3, "some.library: 3")
+        line, dropped = await follower.next()
+        assert (line.text, dropped) == ("a.dependency: 3", 3)
+        assert len(follower.take()) == WAITING_LINES - 1
         async with create_task_group() as task_group:
             task_group.start_soon(follower.next)
             await wait_all_tasks_blocked()
@@ -134,5 +135,5 @@ async def test_a_full_disk_costs_lines_and_nothing_else(tmp_path: Path, capsys: 
     with logging_to(logs), logs.follow("app") as follower, on_behalf_of("app"):
         LIBRARY.info("hello")
         with fail_after(5):
-            assert len((await follower.next())[0]) == 1
+            assert (await follower.next())[0].text == "a.dependency: hello"
     assert capsys.readouterr().err == ""

@@ -14,7 +14,7 @@ from anyio import create_task_group, fail_after, wait_all_tasks_blocked
 from skywire.app.catalogue import Catalogue
 from skywire.app.connections import Direction
 from skywire.app.limits import RestartPolicy
-from skywire.app.logs import AppLogs
+from skywire.app.logs import WAITING_LINES, AppLogs
 from skywire.app.ownership import on_behalf_of
 from skywire.app.record import InstanceConfig
 from skywire.app.status import State
@@ -188,8 +188,6 @@ async def test_connections_are_seen_while_they_last(tmp_path: Path) -> None:
         await remote.apps.add("hello", "hello")
         async with remote.here.surroundings.registry.self_dial(4000, owner=CORE) as conn:
             assert await conn.receive()
-            (dialled,) = await remote.apps.connections("hello") or (None,)
-            assert dialled is None or dialled.direction is Direction.IN
             everything = await remote.apps.connections()
             assert {each.owner for each in everything} <= {"hello", "core"}
             assert ("core", Direction.OUT) in {(each.owner, each.direction) for each in everything}
@@ -216,6 +214,24 @@ async def test_logs_are_read_and_followed(tmp_path: Path) -> None:
             with fail_after(5):
                 assert (await anext(followed)).text == "skywire.app.hello: third"
         assert len(await remote.apps.log("hello", last=2)) == 2
+
+
+async def test_who_follows_a_log_is_told_what_came_too_fast(tmp_path: Path) -> None:
+    async with controlled(tmp_path, instance(definition("hello"))) as remote:
+        followed = remote.apps.follow_log("hello", logging.ERROR)
+        assert isinstance(followed, AsyncGenerator)
+
+        async def write() -> None:
+            await wait_all_tasks_blocked()
+            with on_behalf_of("hello"):
+                for number in range(WAITING_LINES + 2):
+                    logging.getLogger("skywire.app.hello").error("%d", number)
+
+        async with aclosing(followed), create_task_group() as task_group:
+            task_group.start_soon(write)
+            with fail_after(5):
+                assert (await anext(followed)).text == "2 lines before this one came too fast"
+                assert (await anext(followed)).text == "skywire.app.hello: 2"
 
 
 async def test_events_come_as_one_stream(tmp_path: Path) -> None:
