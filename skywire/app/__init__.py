@@ -1,5 +1,6 @@
 """The contract between apps and what runs them. An app's definition imports nothing else of this package."""
 
+from skywire.app.command import Command, StreamCommand
 from skywire.app.definition import API_VERSION, App, AppDef, Isolation, NoOptions
 from skywire.app.dependency import AnyOf, Dependencies, Instance
 from skywire.app.facility import DISCOVERY, DMSG, RPC, SKYNET, TRANSPORTS, VISOR_API, Facility, FacilityAbsent
@@ -24,6 +25,7 @@ __all__ = [
     "AppHost",
     "AppInstance",
     "AppStatus",
+    "Command",
     "Dependencies",
     "Facility",
     "FacilityAbsent",
@@ -34,4 +36,5 @@ __all__ = [
     "PortSpec",
     "PortTaken",
     "RunMode",
+    "StreamCommand",
 ]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar, final
 from anyio import CancelScope
 from anyio.abc import TaskStatus
 
+from skywire.app.command import AnyCommand
 from skywire.app.dependency import NOTHING, Dependencies
 from skywire.app.instance import AppInstance
 from skywire.app.port import PortSpec
@@ -96,6 +97,11 @@ class AppDef(Protocol[O]):
         """The class of its options."""
         ...
 
+    @property
+    def commands(self) -> tuple[AnyCommand, ...]:
+        """What running instances answer, beside what all apps do."""
+        ...
+
     def depends(self, mode: RunMode, options: O) -> Dependencies:
         """What it needs to run so."""
         ...
@@ -125,6 +131,7 @@ class App(Generic[O]):
         ports: what it serves.
         critical: whether losing it can lock the operator out.
         isolation: how it runs unless the configuration says otherwise.
+        commands: what running instances answer.
         dependencies: what it needs, in every mode.
         api_version: of the contract.
     """
@@ -138,6 +145,7 @@ class App(Generic[O]):
     ports: tuple[PortSpec, ...] = ()
     critical: bool = False
     isolation: Isolation = Isolation.IN_PROCESS
+    commands: tuple[AnyCommand, ...] = ()
     dependencies: Dependencies = NOTHING
     api_version: int = API_VERSION
 

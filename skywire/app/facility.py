@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Final, Generic, TypeVar, cast, final
+from typing import TYPE_CHECKING, Final, Generic, TypeVar, cast, final
 
 from skywire.errors import SkywireError
 from skywire.net.network import Network
+
+if TYPE_CHECKING:
+    from skywire.app.api import VisorAPI
 
 T_co = TypeVar("T_co", covariant=True)
 T = TypeVar("T")
@@ -45,7 +48,7 @@ SKYNET: Final[Facility[Network]] = Facility("skynet", "connections over routes")
 TRANSPORTS: Final[Facility[object]] = Facility("transports", "direct links to other visors")
 DISCOVERY: Final[Facility[object]] = Facility("discovery", "looking up other nodes")
 RPC: Final[Facility[object]] = Facility("rpc", "control of this process from outside")
-VISOR_API: Final[Facility[object]] = Facility("visor-api", "what the visor knows, and what it can be asked to do")
+VISOR_API: Final[Facility[VisorAPI]] = Facility("visor-api", "what the visor knows, and what it can be asked to do")
 FACILITIES: Final[tuple[Facility[object], ...]] = (DMSG, SKYNET, TRANSPORTS, DISCOVERY, RPC, VISOR_API)
 """The list. Another process may lack any of them."""
 

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable, Container, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Container, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, TypeVar, final
 
+from skywire.app.command import Answers, Command, StreamCommand
 from skywire.app.connections import Connections, Direction
 from skywire.app.dependency import Dependencies
 from skywire.app.facility import Facilities, Facility, FacilityAbsent
 from skywire.app.local_ports import LocalPorts
 from skywire.app.port import PortSpec
-from skywire.app.registry import Handler, ServiceRegistry
+from skywire.app.registry import Handler, Ports
 from skywire.app.run_mode import MODE_RULES, RunMode
 from skywire.app.status import AppStatus
 from skywire.errors import SkywireError
@@ -24,6 +25,8 @@ from skywire.net.conn import Conn, Owner
 from skywire.net.network import DialOptions, Network
 from skywire.net.tcp import TcpListener
 
+A = TypeVar("A")
+R = TypeVar("R")
 T = TypeVar("T")
 
 
@@ -40,7 +43,7 @@ class Surroundings:
         mode: of all of them.
         public: the key that they prove.
         networks: by name; those of the mode, as far as this process has them.
-        registry: takes inbound connections.
+        ports: where ports are served.
         facilities: what else there is.
         data: the folder below which each app has one of its own.
         connections: all connections of apps.
@@ -50,7 +53,7 @@ class Surroundings:
     mode: RunMode
     public: PubKey
     networks: Mapping[str, Network]
-    registry: ServiceRegistry
+    ports: Ports
     facilities: Facilities
     data: Path
     connections: Connections
@@ -84,6 +87,8 @@ class AppHost:
         self.log: Final = logging.getLogger(f"skywire.app.{name}")
         """Whose lines are kept for this instance."""
         self.owner: Final = Owner(name)
+        self.answers: Final = Answers()
+        """What it answers, beside what all apps do."""
         self.reported = AppStatus()
         """What the app said last of itself."""
         self._surroundings = surroundings
@@ -119,8 +124,7 @@ class AppHost:
             raise NotInThisMode(f"{self.name} does not serve {spec.name!r} as {self.mode}")
         return number
 
-    @asynccontextmanager
-    async def serve(
+    def serve(
         self,
         port: PortSpec | int,
         handler: Handler,
@@ -128,7 +132,7 @@ class AppHost:
         label: str = "",
         peers: Container[PubKey] = frozenset(),
         hidden: bool = False,
-    ) -> AsyncIterator[None]:
+    ) -> AbstractAsyncContextManager[None]:
         """Serve a port on every network of this mode while the block runs; its end ends the connections.
 
         Args:
@@ -139,10 +143,10 @@ class AppHost:
             hidden: leave it out of public lists, and never forward to it.
 
         Raises:
-            PortTaken: somebody serves it.
+            NotInThisMode: the port is not served in this mode.
+            PortTaken: on entry, when somebody serves it.
         """
-        registry = self._surroundings.registry
-        registration = registry.register(
+        return self._surroundings.ports.serving(
             port if isinstance(port, int) else self.port(port),
             handler,
             label=label or self.name,
@@ -150,11 +154,16 @@ class AppHost:
             peers=peers,
             networks=MODE_RULES[self.mode].networks,
             hidden=hidden,
+            drain=self._drain,
         )
-        try:
-            yield
-        finally:
-            await registry.unregister(registration, drain=self._drain())
+
+    def answer(self, command: Command[A, R], function: Callable[[A], Awaitable[R]]) -> None:
+        """Answer a command of the definition from now on."""
+        self.answers.add(command, function)
+
+    def answer_stream(self, command: StreamCommand[A, R], function: Callable[[A], AsyncIterator[R]]) -> None:
+        """Answer a streaming command of the definition from now on."""
+        self.answers.add_stream(command, function)
 
     async def dial(self, address: Address, *, options: DialOptions = DialOptions()) -> Conn:
         """Connect to a peer, on behalf of this instance.

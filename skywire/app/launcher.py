@@ -11,6 +11,7 @@ from anyio.abc import TaskGroup, TaskStatus
 
 from skywire.app import gate
 from skywire.app.attempt import Attempt
+from skywire.app.command import Answers
 from skywire.app.dependency import AnyOf, Instance
 from skywire.app.events import EventBus
 from skywire.app.host import AppHost, Surroundings
@@ -40,6 +41,10 @@ class LauncherAway(SkywireError):
 
 class UnfitInstance(SkywireError):
     """An instance cannot run as it is asked for; the text says why. Nothing has been changed."""
+
+
+class NotRunning(SkywireError):
+    """Something was asked of an instance that it can only do while it runs."""
 
 
 @final
@@ -237,6 +242,39 @@ class Launcher:
         record.forgive()
         record.recycle = record.phase is not Phase.DOWN
         return await self._settle(record)
+
+    def amend(self, config: InstanceConfig, *, knowing: bool = False) -> InstanceInfo:
+        """Change how an instance is run, without touching what runs; it counts from the next start.
+
+        Raises:
+            NoSuchInstance: there is none of that name.
+            CriticalRefusal: it would not start with the process any more, and is critical.
+        """
+        self.check_amend(config, knowing=knowing)
+        record = self._record(config.name)
+        record.replace(config)
+        self._touch()
+        return self.get(config.name)
+
+    def check_amend(self, config: InstanceConfig, *, knowing: bool = False) -> None:
+        """Find out whether :meth:`amend` would take it.
+
+        Raises: see there.
+        """
+        if self._record(config.name).config.auto_start and not config.auto_start:
+            gate.check(self._nodes(), f"not starting {config.name} by itself", [config.name], knowing=knowing)
+
+    def answers(self, name: str) -> Answers:
+        """What a running instance answers.
+
+        Raises:
+            NoSuchInstance: there is none.
+            NotRunning: it does not run.
+        """
+        record = self._record(name)
+        if record.attempt is None or record.phase is not Phase.UP:
+            raise NotRunning(f"{name} is {record.last.state}, and answers only while it runs")
+        return record.attempt.host.answers
 
     def check_change(self, config: InstanceConfig, *, knowing: bool = False) -> None:
         """Find out whether :meth:`reconfigure` would take it.

@@ -8,8 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, TypeVar, final
 
-from skywire.app.definition import API_VERSION, AppDef, Isolation
-from skywire.app.dependency import Dependencies
+from skywire.app.command import AnyCommand
+from skywire.app.definition import API_VERSION, AppDef, Isolation, NoOptions
+from skywire.app.dependency import NOTHING, Dependencies
 from skywire.app.facility import FACILITIES
 from skywire.app.host import AppHost
 from skywire.app.instance import AppInstance
@@ -29,6 +30,12 @@ RESERVED: Final = frozenset({CORE.name, *(facility.name for facility in FACILITI
 """Names that no app can have: of facilities, and of the owner of what the process opens for itself."""
 
 
+COMMON_VERBS: Final = frozenset(
+    {"start", "stop", "restart", "status", "log", "conns", "config", "attach", "rm", "add", "ls"}
+)
+"""What every app can be told on a command line, so that no command of its own is called so."""
+
+
 class DefinitionError(SkywireError):
     """A definition breaks the contract; the text says where."""
 
@@ -43,12 +50,14 @@ class Configured:
         options: of its class.
         depends: what it needs in a mode; may raise what the definition raises.
         create: makes an instance; may raise what the definition raises.
+        trouble: why it cannot run at all; see :func:`broken`.
     """
 
     definition: LoadedDef
     options: object
     depends: Callable[[RunMode], Dependencies]
     create: Callable[[AppHost], AppInstance]
+    trouble: str | None = None
 
 
 @final
@@ -57,6 +66,7 @@ class LoadedDef:
     """A checked definition; see :class:`skywire.app.definition.AppDef` for what the facts mean.
 
     Args:
+        commands: what running instances answer.
         bind: gives it options, which must be of its class.
         defaults: gives it its default options.
     """
@@ -69,6 +79,7 @@ class LoadedDef:
     critical: bool
     isolation: Isolation
     options: type[object]
+    commands: tuple[AnyCommand, ...]
     bind: Callable[[object], Configured]
 
     def defaults(self) -> Configured:
@@ -104,9 +115,39 @@ def load(definition: AppDef[O]) -> LoadedDef:
         critical=definition.critical,
         isolation=definition.isolation,
         options=kind,
+        commands=definition.commands,
         bind=bind,
     )
     return loaded
+
+
+def broken(name: str, reason: str) -> Configured:
+    """What stands in the place of an app that cannot be loaded or configured, so that people see that, and why.
+
+    Args:
+        name: of the definition that was asked for.
+        reason: why there is none, or why it does not take its options.
+    """
+
+    def refuse(host: AppHost) -> AppInstance:
+        raise DefinitionError(reason)
+
+    def bind(options: object) -> Configured:
+        raise DefinitionError(reason)
+
+    loaded = LoadedDef(
+        name=name,
+        cli=(name,),
+        summary="",
+        modes=frozenset(RunMode),
+        ports=(),
+        critical=False,
+        isolation=Isolation.IN_PROCESS,
+        options=NoOptions,
+        commands=(),
+        bind=bind,
+    )
+    return Configured(loaded, NoOptions(), depends=lambda _: NOTHING, create=refuse, trouble=reason)
 
 
 def check_name(name: str) -> None:
@@ -143,3 +184,6 @@ def _check(definition: AppDef[O]) -> None:
     names = [port.name for port in definition.ports]
     if len(set(names)) < len(names):
         raise DefinitionError(f"{name} has several ports of one name")
+    verbs = [command.name for command in definition.commands]
+    if len(set(verbs)) < len(verbs) or not COMMON_VERBS.isdisjoint(verbs):
+        raise DefinitionError(f"{name} has a command twice, or one that every app has: {', '.join(verbs)}")

@@ -1,7 +1,8 @@
 """The log of each app instance: in files of bounded size, readable from any point in time, and followable.
 
 One logging handler serves them all. A line belongs to the instance on whose behalf it was written, whatever logger it
-went through: a library's warning about an app's connection is found in that app's log.
+went through: a library's warning about an app's connection is found in that app's log. Lines on behalf of no instance
+are those of the process itself, under the name ``core``.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from anyio.to_thread import run_sync
 
 from skywire.app.feed import Feed
 from skywire.app.ownership import current_owner
+from skywire.net.conn import CORE
 
 FILE_BYTES: Final = 1 << 20
 """Size at which a file is put aside."""
@@ -70,9 +72,7 @@ class AppLogs(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """See :meth:`logging.Handler.emit`."""
-        name = current_owner()
-        if name is None:
-            return
+        name = current_owner() or CORE.name
         line = LogLine(record.created, record.levelno, self.format(record))
         for follower in self._followers.get(name, ()):
             follower.put(line)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, Field, dataclass, field
 from typing import Final, TypeVar, final, get_type_hints
 
-from skywire.app.typed_json import MisfitError, decode_object, fields_of
+from skywire.app.typed_json import MisfitError, decode_object, fields_of, from_text
 from skywire.app.typed_json import encode as encode_value
 from skywire.errors import SkywireError
 
@@ -81,6 +82,43 @@ def decode(kind: type[T], values: object, path: str = "options") -> T:
         return decode_object(kind, values, path)
     except MisfitError as error:
         raise OptionError(str(error)) from None
+
+
+def read_texts(kind: type[object], texts: Mapping[str, str], path: str = "options") -> dict[str, object]:
+    """Values as people write them, as JSON.
+
+    Args:
+        kind: the options class.
+        texts: by the name of the option; hyphens are as good as underscores.
+        path: of the options, for errors.
+
+    Raises:
+        OptionError: there is no such option, or the value does not fit.
+    """
+    hints = {each.name: each.kind for each in describe(kind)}
+    found: dict[str, object] = {}
+    for name, text in zip(check_names(kind, texts, path), texts.values(), strict=True):
+        try:
+            found[name] = encode_value(from_text(hints[name], text, f"{path}.{name}"))
+        except MisfitError as error:
+            raise OptionError(str(error)) from None
+    return found
+
+
+def check_names(kind: type[object], names: Iterable[str], path: str = "options") -> tuple[str, ...]:
+    """The names of options, as the class has them; hyphens are as good as underscores.
+
+    Raises:
+        OptionError: there is no such option.
+    """
+    known = {each.name: each.name for each in fields_of(kind)}
+    found: list[str] = []
+    for name in names:
+        if (same := known.get(name.replace("-", "_"))) is None:
+            listed = ", ".join(sorted(known)) or "none"
+            raise OptionError(f"{path}.{name}: there is no such option; there are: {listed}")
+        found.append(same)
+    return tuple(found)
 
 
 def encode(options: object, *, secrets: bool = False) -> dict[str, object]:

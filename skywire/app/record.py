@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from typing import Final, final
 
 from skywire.app.attempt import Attempt, describe
+from skywire.app.definition import Isolation
 from skywire.app.dependency import NOTHING, Dependencies
 from skywire.app.limits import LauncherLimits, RestartPolicy
 from skywire.app.loaded import Configured
-from skywire.app.plan import Claim, Node, Phase
+from skywire.app.plan import Node, Phase
 from skywire.app.run_mode import RunMode
 from skywire.app.status import AppStatus, Change, State
 from skywire.net.backoff import Backoff
@@ -30,6 +31,8 @@ class InstanceConfig:
         restart: what happens after a failure.
         ports: numbers that replace those of the definition, by the name of the port.
         band: a coarse order of starting beside the dependencies; see :class:`skywire.app.plan.Node`.
+        isolation: how far it is kept from this process.
+        environment: variables for a process of its own.
     """
 
     name: str
@@ -38,6 +41,8 @@ class InstanceConfig:
     restart: RestartPolicy = RestartPolicy.ON_FAILURE
     ports: Mapping[str, int] = field(default_factory=dict)
     band: int = 0
+    isolation: Isolation = Isolation.IN_PROCESS
+    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 @final
@@ -58,6 +63,8 @@ class InstanceInfo:
         failures: in a row.
         status: what it says of itself.
         history: its last changes of state, the oldest first.
+        isolation: how far it is kept from the process.
+        ports: the numbers that it serves in this mode, by the name of the port.
     """
 
     name: str
@@ -72,6 +79,8 @@ class InstanceInfo:
     failures: int
     status: AppStatus
     history: tuple[Change, ...]
+    isolation: Isolation
+    ports: Mapping[str, int]
 
 
 @final
@@ -136,7 +145,7 @@ class Record:
             held=self.held,
             unfit=self._unfit,
             critical=config.app.definition.critical,
-            claims=self._claims(),
+            claims=frozenset((self._mode.value, number) for number in self._ports().values()),
             band=config.band,
             depends=self._depends,
         )
@@ -157,18 +166,22 @@ class Record:
             failures=self.failures,
             status=AppStatus() if self.attempt is None else self.attempt.status(),
             history=tuple(self.history),
+            isolation=config.isolation,
+            ports=self._ports(),
         )
 
-    def _claims(self) -> frozenset[Claim]:
-        found: set[Claim] = set()
+    def _ports(self) -> dict[str, int]:
+        found: dict[str, int] = {}
         for spec in self.config.app.definition.ports:
             default = spec.tcp if self._mode is RunMode.TCP_STANDALONE else spec.overlay
             if (number := self.config.ports.get(spec.name, default)) is not None:
-                found.add((self._mode.value, number))
-        return frozenset(found)
+                found[spec.name] = number
+        return found
 
     def _look_at_definition(self) -> tuple[Dependencies, str | None]:
         app = self.config.app
+        if app.trouble is not None:
+            return NOTHING, app.trouble
         if self._mode not in app.definition.modes:
             others = ", ".join(sorted(app.definition.modes))
             return NOTHING, f"{app.definition.name} cannot run as {self._mode}, only as {others}"

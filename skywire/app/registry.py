@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Container
-from contextlib import asynccontextmanager
-from typing import Final, TypeAlias, final
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Final, Protocol, TypeAlias, final
 
 from anyio import CancelScope, Event, move_on_after
 
@@ -103,8 +103,34 @@ class Registration:
         return f"<Registration {self.label!r} on port {self.port} for {self.owner}>"
 
 
+class Ports(Protocol):
+    """Where an app serves its ports."""
+
+    def serving(
+        self,
+        port: int,
+        handler: Handler,
+        *,
+        label: str,
+        owner: Owner,
+        peers: Container[PubKey],
+        networks: frozenset[str],
+        hidden: bool,
+        drain: Callable[[], float],
+    ) -> AbstractAsyncContextManager[None]:
+        """Serve a port while the block runs; see :meth:`ServiceRegistry.register`.
+
+        Args:
+            drain: gives the seconds that connections have to end by themselves; asked at that moment.
+
+        Raises:
+            PortTaken: somebody serves it on one of the networks.
+        """
+        ...
+
+
 @final
-class ServiceRegistry(Dispatcher):
+class ServiceRegistry(Dispatcher, Ports):
     """The handlers of a process, by network and port. Networks call it for each inbound connection.
 
     Args:
@@ -152,6 +178,28 @@ class ServiceRegistry(Dispatcher):
         for place in places:
             self._by_port[place] = registration
         return registration
+
+    @asynccontextmanager
+    async def serving(
+        self,
+        port: int,
+        handler: Handler,
+        *,
+        label: str,
+        owner: Owner,
+        peers: Container[PubKey],
+        networks: frozenset[str] = OVERLAYS,
+        hidden: bool = False,
+        drain: Callable[[], float] = lambda: 0.0,
+    ) -> AsyncIterator[None]:
+        """See :meth:`Ports.serving`."""
+        registration = self.register(
+            port, handler, label=label, owner=owner, peers=peers, networks=networks, hidden=hidden
+        )
+        try:
+            yield
+        finally:
+            await self.unregister(registration, drain=drain())
 
     async def unregister(self, registration: Registration, *, drain: float = 0.0) -> None:
         """Stop serving a port. A newer registration of the same port is left alone.

@@ -95,7 +95,7 @@ async def trial(
                 mode=mode,
                 public=public,
                 networks={},
-                registry=registry,
+                ports=registry,
                 facilities=facilities,
                 data=Path(folder),
                 connections=connections,

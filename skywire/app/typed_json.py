@@ -6,6 +6,7 @@ What reads configuration and what speaks between processes is the same. An error
 from __future__ import annotations
 
 import dataclasses
+import json
 import types
 from collections.abc import Callable, Mapping
 from enum import Enum
@@ -25,9 +26,20 @@ _TEXT_FORMS: Final[Mapping[type, Callable[[str], object]]] = {
     Path: Path,
 }
 """Classes whose values are written as text, with what reads it; ``str`` writes it."""
+_FORM_NAMES: Final[Mapping[object, str]] = {
+    PubKey: "public key",
+    Address: "address",
+    HostPort: "host:port",
+    Path: "path",
+}
 _PLAIN: Final = frozenset({str, int, float, bool})
 _LARGEST: Final = 2**1023
 """Whole numbers below it have a nearest number that is no infinity."""
+_TRUTHS: Final[Mapping[str, bool]] = {
+    **dict.fromkeys(("on", "true", "yes", "1"), True),
+    **dict.fromkeys(("off", "false", "no", "0"), False),
+}
+_NOTHING: Final = frozenset({"", "none"})
 _NAMES: Final[Mapping[object, str]] = {str: "a text", int: "a whole number", float: "a number", bool: "true or false"}
 
 
@@ -90,6 +102,41 @@ def decode(hint: object, value: object, path: str) -> object:
     raise MisfitError(f"{path}: {_wanted(hint)} is expected, this is {name_of(value)}")
 
 
+def from_text(hint: object, text: str, path: str) -> object:
+    """Read a value as people write it on a command line or in the environment.
+
+    Args:
+        hint: the type, as for :func:`decode`; what is neither plain nor a list of plain values is written as JSON.
+        text: the value; the items of a list are separated by commas.
+        path: what it is, for errors.
+
+    Raises:
+        MisfitError: it does not fit.
+    """
+    origin = get_origin(hint)
+    if origin in {Union, types.UnionType}:
+        members = [each for each in get_args(hint) if each is not type(None)]
+        if len(members) < len(get_args(hint)) and text in _NOTHING:
+            return None
+        return from_text(members[0], text, path) if len(members) == 1 else decode(hint, text, path)
+    if hint is bool:
+        if (truth := _TRUTHS.get(text.lower())) is None:
+            raise MisfitError(f"{path}: on or off is expected, this is {name_of(text)}")
+        return truth
+    if hint in {int, float}:
+        return decode(hint, _number(text), path)
+    if origin is tuple and not text.startswith("["):
+        item = get_args(hint)[0]
+        return tuple(from_text(item, each.strip(), path) for each in text.split(",") if each.strip())
+    if hint is str or (isinstance(hint, type) and (hint in _TEXT_FORMS or issubclass(hint, Enum))):
+        return decode(hint, text, path)
+    try:
+        value = json.loads(text)
+    except ValueError:
+        raise MisfitError(f"{path}: {_wanted(hint)} is expected, written as JSON") from None
+    return decode(hint, value, path)
+
+
 def encode(value: object) -> object:
     """A value as JSON; of dataclasses all fields."""
     if isinstance(value, Enum):
@@ -131,6 +178,20 @@ def name_of(value: object) -> str:
             return type(value).__name__
 
 
+def kind_of(hint: object) -> str:
+    """What values of a type are, in words for people."""
+    origin = get_origin(hint)
+    if origin in {Union, types.UnionType}:
+        return " or ".join(dict.fromkeys(kind_of(each) for each in get_args(hint) if each is not type(None)))
+    if origin is tuple:
+        return f"list: {kind_of(get_args(hint)[0])}"
+    if isinstance(hint, type) and issubclass(hint, Enum):
+        return " | ".join(str(each.value) for each in hint)
+    if isinstance(hint, type) and hint in _TEXT_FORMS:
+        return _FORM_NAMES.get(hint, hint.__name__)
+    return _wanted(hint).removeprefix("a ").removeprefix("an ")
+
+
 def _decode_plain(hint: type[object], value: object, path: str) -> object:
     if dataclasses.is_dataclass(hint) and hint not in _TEXT_FORMS:
         return decode_object(hint, value, path)
@@ -147,6 +208,16 @@ def _decode_plain(hint: type[object], value: object, path: str) -> object:
     if hint in _PLAIN and type(value) is hint:
         return value
     raise MisfitError(f"{path}: {_wanted(hint)} is expected, this is {name_of(value)}")
+
+
+def _number(text: str) -> object:
+    """A number, or the text where it is none."""
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
 
 
 def _decode_union(members: tuple[Any, ...], value: object, path: str) -> object:

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Mapping
+from contextlib import aclosing
 from dataclasses import replace
 from typing import Protocol, final
 
 from anyio import CancelScope, Lock
 
+from skywire.app.api import DefinitionInfo, OptionDescription
 from skywire.app.catalogue import Catalogue
 from skywire.app.connections import ConnectionInfo, Connections
+from skywire.app.definition import Isolation
 from skywire.app.events import Event, EventBus
 from skywire.app.launcher import Launcher
 from skywire.app.limits import RestartPolicy
 from skywire.app.loaded import DefinitionError, check_name
 from skywire.app.logs import AppLogs, LogLine
-from skywire.app.options import decode, encode
+from skywire.app.options import check_names, decode, describe, encode, read_texts
+from skywire.app.ownership import on_behalf_of
 from skywire.app.record import InstanceConfig, InstanceInfo
-from skywire.control.api import DefinitionInfo
+from skywire.app.typed_json import encode as encode_value
+from skywire.app.typed_json import kind_of
 
 
 class Rows(Protocol):
@@ -43,7 +48,7 @@ class Rows(Protocol):
 
 @final
 class Apps:
-    """See :class:`skywire.control.api.AppsAPI`.
+    """See :class:`skywire.app.api.AppsAPI`.
 
     Args:
         launcher: runs them.
@@ -78,6 +83,10 @@ class Apps:
     async def options(self, name: str) -> Mapping[str, object]:
         """See the protocol."""
         return encode(self._launcher.config(name).app.options)
+
+    async def describe(self, name: str) -> tuple[OptionDescription, ...]:
+        """See the protocol."""
+        return _describe_options(self._launcher.config(name).app.options)
 
     async def connections(self, name: str | None = None) -> tuple[ConnectionInfo, ...]:
         """See the protocol."""
@@ -121,13 +130,20 @@ class Apps:
         ports: Mapping[str, int] = {},
         auto_start: bool = True,
         restart: RestartPolicy = RestartPolicy.ON_FAILURE,
+        isolation: Isolation | None = None,
     ) -> InstanceInfo:
         """See the protocol."""
         async with self._changing:
             check_name(name)
             loaded = self._catalogue.get(definition)
-            app = loaded.bind(decode(loaded.options, options))
-            config = InstanceConfig(name=name, app=app, auto_start=auto_start, restart=restart, ports=dict(ports))
+            config = InstanceConfig(
+                name=name,
+                app=loaded.bind(decode(loaded.options, options)),
+                auto_start=auto_start,
+                restart=restart,
+                ports=dict(ports),
+                isolation=loaded.isolation if isolation is None else isolation,
+            )
             self._launcher.check_new(config)
             await self._write(config)
             return await self._launcher.add(config)
@@ -140,16 +156,64 @@ class Apps:
             await self._strike(name)
             await self._launcher.remove(name, knowing=knowing)
 
-    async def configure(self, name: str, options: Mapping[str, object], knowing: bool = False) -> InstanceInfo:
+    async def configure(
+        self,
+        name: str,
+        options: Mapping[str, object] = {},
+        texts: Mapping[str, str] = {},
+        unset: tuple[str, ...] = (),
+        knowing: bool = False,
+    ) -> InstanceInfo:
         """See the protocol."""
         async with self._changing:
             config = self._launcher.config(name)
             loaded = config.app.definition
-            values = encode(config.app.options, secrets=True) | dict(options)
+            values = encode(config.app.options, secrets=True) | dict(options) | read_texts(loaded.options, texts)
+            for each in check_names(loaded.options, unset):
+                values.pop(each, None)
             changed = replace(config, app=loaded.bind(decode(loaded.options, values)))
             self._launcher.check_change(changed, knowing=knowing)
             await self._write(changed)
             return await self._launcher.reconfigure(changed, knowing=knowing)
+
+    async def arrange(
+        self,
+        name: str,
+        auto_start: bool | None = None,
+        restart: RestartPolicy | None = None,
+        isolation: Isolation | None = None,
+        environment: Mapping[str, str] | None = None,
+        knowing: bool = False,
+    ) -> InstanceInfo:
+        """See the protocol."""
+        async with self._changing:
+            config = self._launcher.config(name)
+            changed = replace(
+                config,
+                auto_start=config.auto_start if auto_start is None else auto_start,
+                restart=config.restart if restart is None else restart,
+                isolation=config.isolation if isolation is None else isolation,
+                environment=config.environment if environment is None else dict(environment),
+            )
+            anew = (changed.isolation, changed.environment) != (config.isolation, config.environment)
+            self._launcher.check_amend(changed, knowing=knowing)
+            if anew:
+                self._launcher.check_change(changed, knowing=knowing)
+            await self._write(changed)
+            if anew:
+                return await self._launcher.reconfigure(changed, knowing=knowing)
+            return self._launcher.amend(changed, knowing=knowing)
+
+    async def app_call(self, name: str, command: str, arguments: Mapping[str, object] = {}) -> object:
+        """See the protocol."""
+        with on_behalf_of(name):
+            return await self._launcher.answers(name).call(command, arguments)
+
+    async def app_stream(self, name: str, command: str, arguments: Mapping[str, object] = {}) -> AsyncIterator[object]:
+        """See the protocol."""
+        async with aclosing(self._launcher.answers(name).stream(command, arguments)) as items:
+            async for item in items:
+                yield item
 
     async def _write(self, config: InstanceConfig) -> None:
         if self._rows is not None:
@@ -171,9 +235,24 @@ class Apps:
         )
 
 
+def _describe_options(options: object) -> tuple[OptionDescription, ...]:
+    return tuple(
+        OptionDescription(
+            name=each.name,
+            kind=kind_of(each.kind),
+            default=None if each.secret else encode_value(each.default),
+            value=None if each.secret else encode_value(getattr(options, each.name)),
+            is_set=getattr(options, each.name) != each.default,
+            secret=each.secret,
+            help=each.help,
+        )
+        for each in describe(type(options))
+    )
+
+
 @final
 class Events:
-    """See :class:`skywire.control.api.EventsAPI`.
+    """See :class:`skywire.app.api.EventsAPI`.
 
     Args:
         bus: where they come from.

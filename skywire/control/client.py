@@ -20,9 +20,9 @@ from anyio import (
 from anyio.abc import ByteStream
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
+from skywire.app.interface import Method, methods_of
 from skywire.app.typed_json import decode, encode
 from skywire.control.frames import MessageStream
-from skywire.control.interface import Method, methods_of
 from skywire.control.messages import Code, cancel, request
 from skywire.errors import NetworkError, ProtocolError, SkywireError
 from skywire.net.background import Background

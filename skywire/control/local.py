@@ -18,8 +18,8 @@ from anyio import connect_unix, create_unix_listener, fail_after
 from anyio.abc import SocketStream
 from platformdirs import user_runtime_path
 
+from skywire.app.interface import Role
 from skywire.control.client import Client, connected
-from skywire.control.interface import Role
 from skywire.control.server import Endpoint
 from skywire.errors import SkywireError
 from skywire.net.background import Background

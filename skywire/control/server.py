@@ -9,9 +9,9 @@ from typing import Final, final
 from anyio import BrokenResourceError, CancelScope, ClosedResourceError, EndOfStream, create_task_group, move_on_after
 from anyio.abc import ByteStream, TaskGroup
 
+from skywire.app.interface import Method, Role, methods_of
 from skywire.app.typed_json import MisfitError, decode, encode
 from skywire.control.frames import MessageStream
-from skywire.control.interface import Method, Role, methods_of
 from skywire.control.messages import Code, failure, reply, stream_end, stream_item
 from skywire.errors import ProtocolError, SkywireError
 

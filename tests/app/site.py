@@ -89,6 +89,7 @@ class Site:
 
     launcher: Launcher
     surroundings: Surroundings
+    registry: ServiceRegistry
     facilities: Facilities
     events: EventBus
     noted: Feed[Event]
@@ -127,11 +128,12 @@ async def site(
     identity = SecKey.generate().public
     connections = Connections()
     facilities = Facilities() if facilities is None else facilities
+    registry = ServiceRegistry(identity, connections)
     surroundings = Surroundings(
         mode=mode,
         public=identity,
         networks={},
-        registry=ServiceRegistry(identity, connections),
+        ports=registry,
         facilities=facilities,
         data=folder,
         connections=connections,
@@ -142,5 +144,5 @@ async def site(
     with events.subscribe(100_000) as noted:
         async with create_task_group() as running:
             await running.start(launcher.run)
-            yield Site(launcher, surroundings, facilities, events, noted)
+            yield Site(launcher, surroundings, registry, facilities, events, noted)
             running.cancel_scope.cancel()

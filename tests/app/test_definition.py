@@ -45,7 +45,7 @@ HELLO = App(name="hello", summary="Greets whoever connects.", options=Options, r
 async def test_a_small_app_greets_in_every_mode(tmp_path: Path, mode: RunMode, network: str, port: int) -> None:
     async with site(tmp_path, instance(load(HELLO)), mode=mode) as here:
         await here.until("hello", "running")
-        registry = here.surroundings.registry
+        registry = here.registry
         assert registry.get(network, port) is not None
         async with registry.self_dial(port, owner=CORE) as conn:
             assert await conn.receive() == f"Hello, {here.surroundings.public}!".encode()

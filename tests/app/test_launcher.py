@@ -14,6 +14,7 @@ from anyio import CancelScope, Event, create_task_group, fail_after, sleep_forev
 from anyio.abc import TaskStatus
 from anyio.lowlevel import checkpoint
 
+from skywire.app.command import AnyCommand
 from skywire.app.definition import API_VERSION, Isolation, NoOptions
 from skywire.app.dependency import NOTHING, AnyOf, Dependencies, Instance
 from skywire.app.facility import DMSG, Facilities
@@ -271,6 +272,7 @@ class _Def:
     critical: bool = False
     isolation: Isolation = Isolation.IN_PROCESS
     options: type[NoOptions] = NoOptions
+    commands: tuple[AnyCommand, ...] = ()
 
     def depends(self, mode: RunMode, options: NoOptions) -> Dependencies:
         return NOTHING

@@ -63,7 +63,7 @@ async def test_lines_belong_to_the_app_on_whose_behalf_they_are_written(tmp_path
     with logging_to(logs):
         async with site(tmp_path, instance(definition("one", run)), instance(definition("two"))) as here:
             await here.until("one", "running")
-            async with here.surroundings.registry.self_dial(80, owner=CORE):
+            async with here.registry.self_dial(80, owner=CORE):
                 await done.wait()
         LIBRARY.info("from the process")
         lines = await logs.read("one")

@@ -11,17 +11,17 @@ from pathlib import Path
 import pytest
 from anyio import create_task_group, fail_after, wait_all_tasks_blocked
 
+from skywire.app.api import AppsAPI, EventsAPI
 from skywire.app.catalogue import Catalogue
 from skywire.app.connections import Direction
+from skywire.app.interface import Role
 from skywire.app.limits import RestartPolicy
 from skywire.app.logs import WAITING_LINES, AppLogs
 from skywire.app.ownership import on_behalf_of
 from skywire.app.record import InstanceConfig
 from skywire.app.status import State
-from skywire.control.api import AppsAPI, EventsAPI
 from skywire.control.apps import Apps, Events, Rows
 from skywire.control.client import RemoteError, connected
-from skywire.control.interface import Role
 from skywire.control.messages import Code
 from skywire.control.server import Endpoint
 from skywire.errors import SkywireError
@@ -104,7 +104,7 @@ async def test_instances_are_made_changed_and_removed_and_written_down(tmp_path:
         assert [each.name for each in await apps.list()] == ["hello-one"]
         assert await apps.options("hello-one") == {"greeting": "Hi"}
         assert list(remote.book.rows) == ["hello-one"]
-        async with remote.here.surroundings.registry.self_dial(4100, owner=CORE) as conn:
+        async with remote.here.registry.self_dial(4100, owner=CORE) as conn:
             assert (await conn.receive()).startswith(b"Hi, ")
         await apps.configure("hello-one", {"greeting": "Hey"})
         assert await apps.options("hello-one") == {"greeting": "Hey"}
@@ -186,7 +186,7 @@ async def test_who_may_only_look_changes_nothing(tmp_path: Path) -> None:
 async def test_connections_are_seen_while_they_last(tmp_path: Path) -> None:
     async with controlled(tmp_path) as remote:
         await remote.apps.add("hello", "hello")
-        async with remote.here.surroundings.registry.self_dial(4000, owner=CORE) as conn:
+        async with remote.here.registry.self_dial(4000, owner=CORE) as conn:
             assert await conn.receive()
             everything = await remote.apps.connections()
             assert {each.owner for each in everything} <= {"hello", "core"}

@@ -12,11 +12,11 @@ import pytest
 from anyio import EndOfStream, Event, create_task_group, fail_after, sleep_forever, wait_all_tasks_blocked
 from anyio.lowlevel import checkpoint
 
+from skywire.app.interface import Role, methods_of, needs
 from skywire.app.launcher import NoSuchInstance
 from skywire.control import frames
 from skywire.control.client import Client, NodeGone, RemoteError, connected
 from skywire.control.frames import MAX_MESSAGE, MessageStream
-from skywire.control.interface import Role, methods_of, needs
 from skywire.control.messages import Code
 from skywire.control.server import MAX_CALLS, Endpoint
 from skywire.errors import ProtocolError

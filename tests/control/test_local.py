@@ -13,7 +13,7 @@ import pytest
 from anyio import CancelScope, create_task_group, sleep_forever
 from anyio.abc import TaskStatus
 
-from skywire.control.interface import Role, needs
+from skywire.app.interface import Role, needs
 from skywire.control.local import LocalControlError, controlling, find, runtime_folder, serving_locally
 from skywire.control.server import Endpoint
 
