@@ -15,7 +15,7 @@ from skywire.app.definition import Isolation
 from skywire.app.events import Event
 from skywire.app.interface import Role, needs
 from skywire.app.limits import RestartPolicy
-from skywire.app.logs import LogLine
+from skywire.app.log_line import LogLine
 from skywire.app.record import InstanceInfo
 from skywire.app.run_mode import RunMode
 from skywire.keys import PubKey

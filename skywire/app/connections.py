@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum, unique
-from typing import final
+from typing import TYPE_CHECKING, final
 from weakref import WeakKeyDictionary
 
 from skywire.keys import PubKey
-from skywire.net.conn import Conn
+
+if TYPE_CHECKING:  # who only asks what connections there are does not wait for ciphers
+    from skywire.net.conn import Conn
 
 
 @final

@@ -8,10 +8,10 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Generic, TypeVar, cast, final
 
 from skywire.errors import SkywireError
-from skywire.net.network import Network
 
 if TYPE_CHECKING:
     from skywire.app.api import VisorAPI
+    from skywire.net.network import Network
 
 T_co = TypeVar("T_co", covariant=True)
 T = TypeVar("T")

@@ -11,8 +11,7 @@ import logging
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Final, final
@@ -20,6 +19,7 @@ from typing import Final, final
 from anyio.to_thread import run_sync
 
 from skywire.app.feed import Feed
+from skywire.app.log_line import LogLine as LogLine
 from skywire.app.ownership import current_owner
 from skywire.net.conn import CORE
 
@@ -31,26 +31,6 @@ WAITING_LINES: Final = 4096
 """Lines that wait for who follows before the oldest are dropped."""
 
 _LINE: Final = re.compile(r"(\S+) ([A-Z]+) (.*)", re.DOTALL)
-
-
-@final
-@dataclass(frozen=True, slots=True)
-class LogLine:
-    """One entry of a log.
-
-    Args:
-        time: seconds of Unix time.
-        level: as in :mod:`logging`, for instance 30 for a warning.
-        text: what was said; of several lines for a traceback.
-    """
-
-    time: float
-    level: int
-    text: str
-
-    def __str__(self) -> str:
-        when = datetime.fromtimestamp(self.time, UTC).isoformat(timespec="microseconds")
-        return f"{when} {logging.getLevelName(self.level)} {self.text}"
 
 
 @final

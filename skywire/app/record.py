@@ -6,17 +6,19 @@ import time
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final, final
+from typing import TYPE_CHECKING, Final, final
 
-from skywire.app.attempt import Attempt, describe
 from skywire.app.definition import Isolation
 from skywire.app.dependency import NOTHING, Dependencies
 from skywire.app.limits import LauncherLimits, RestartPolicy
-from skywire.app.loaded import Configured
 from skywire.app.plan import Node, Phase
 from skywire.app.run_mode import RunMode
 from skywire.app.status import AppStatus, Change, State
 from skywire.net.backoff import Backoff
+
+if TYPE_CHECKING:  # who only asks how instances are does not wait for what runs them
+    from skywire.app.attempt import Attempt
+    from skywire.app.loaded import Configured
 
 
 @final
@@ -188,4 +190,6 @@ class Record:
         try:
             return app.depends(self._mode), None
         except Exception as error:
+            from skywire.app.attempt import describe
+
             return NOTHING, f"it cannot say what it depends on: {describe(error)}"

@@ -7,19 +7,13 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import App, Parameter
+from cyclopts import Parameter
 
 from skywire import keyfile
 from skywire.cli.identity import first_line
 from skywire.cli.program import Json, UsageError, show_json
 from skywire.errors import KeyFileError
 from skywire.keys import PubKey, SecKey
-
-
-def add_key_commands(app: App) -> None:
-    """Give ``app`` the commands gen-keys and check-pk."""
-    app.command(gen_keys, name="gen-keys")
-    app.command(check_pk, name="check-pk")
 
 
 def gen_keys(

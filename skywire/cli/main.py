@@ -2,25 +2,44 @@
 
 from __future__ import annotations
 
-from cyclopts import App
-
+from skywire.cli.control import add_app_commands, add_visor_commands
+from skywire.cli.control.arguments import arrange
 from skywire.cli.dmsg import add_dmsg_commands
-from skywire.cli.keys import add_key_commands
-from skywire.cli.program import new_program, run
+from skywire.cli.lazy import add_key_commands
+from skywire.cli.program import new_group, new_program, run
 
-app = new_program("skywire", "An encrypted overlay network addressed by public key.")
+app = new_program(
+    "skywire",
+    """An encrypted overlay network addressed by public key.
 
-_cli = App(name="cli", help="Configure and control this node.")
-_config = App(name="config", help="Keys and configuration.")
+Before or behind the commands app and cli visor: --node NAME and --via dmsg://KEY say which node is meant, --timeout how
+long each answer may take.""",
+)
+
+_apps = new_group(
+    "app",
+    """The app instances of this machine, in whatever process they run.
+
+skywire app NAME controls the instance of that name: start, stop, restart, status, log, conns, config, and what its app
+can do; skywire app NAME --help lists it.""",
+)
+app.command(_apps)
+add_app_commands(_apps)
+
+_cli = new_group("cli", "Configure and control this node.")
+_config = new_group("config", "Keys and configuration.")
+_visor = new_group("visor", "Control a running visor.")
 app.command(_cli)
 _cli.command(_config)
+_cli.command(_visor)
 add_key_commands(_config)
+add_visor_commands(_visor)
 
-_dmsg = App(name="dmsg", help="Tools and services of the dmsg network.")
+_dmsg = new_group("dmsg", "Tools and services of the dmsg network.")
 app.command(_dmsg)
 add_dmsg_commands(_dmsg)
 
 
 def main() -> None:
     """Run the program."""
-    run(app)
+    run(app, arrange=arrange)

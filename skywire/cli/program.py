@@ -9,14 +9,13 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import IntEnum
 from typing import Annotated, NoReturn, TypeAlias
 
 from cyclopts import App, Parameter
 
 from skywire.errors import NetworkError, SkywireError
-from skywire.net.errors import DialError, PeerRefused
 from skywire.version import __version__
 
 
@@ -39,26 +38,44 @@ class NotReached(NetworkError):
     """Nobody to reach, other than at an address that was dialled."""
 
 
+class Refused(SkywireError):
+    """Somebody who was asked does not want to, and may be right."""
+
+
 Json: TypeAlias = Annotated[bool, Parameter(name="--json", negative="", help="Write one JSON object.")]
 """The switch of every command that tells facts."""
 
 
 def new_program(name: str, summary: str) -> App:
     """The root of a program's command line."""
-    return App(name=name, help=summary, version=f"{name} {__version__}", version_flags=["--version"])
+    app = App(name=name, help=summary, version_flags=[])
+    # In place of cyclopts' own, which loads what formats Markdown, to write one word.
+    app.command(lambda: print(f"{name} {__version__}"), name="--version", help="Tell the version.")
+    return app
 
 
-def run(app: App, arguments: Sequence[str] | None = None) -> None:
+def new_group(name: str, summary: str) -> App:
+    """A command that only has other commands."""
+    return App(name=name, help=summary, version_flags=[])
+
+
+Arranging: TypeAlias = Callable[[App, Sequence[str]], Sequence[str]]
+"""What readies a command line for the arguments, and them for it."""
+
+
+def run(app: App, arguments: Sequence[str] | None = None, *, arrange: Arranging | None = None) -> None:
     """Run a program to its end, and exit with its code.
 
     Args:
         app: the root of its command line.
         arguments: without the program's name; those of this process when None.
+        arrange: is asked first.
     """
     _open_standard_descriptors()
+    words = sys.argv[1:] if arguments is None else arguments
     try:
         try:
-            app(arguments)
+            app(words if arrange is None else arrange(app, words))
         finally:
             if sys.stdout is not None:
                 sys.stdout.flush()
@@ -94,10 +111,12 @@ def _fail(app: App, error: Exception) -> NoReturn:
 
 
 def _code(reason: Exception) -> ExitCode:
+    from skywire.net.errors import DialError, PeerRefused  # loaded when something has failed
+
     match reason:
         case UsageError():
             return ExitCode.USAGE
-        case PeerRefused():
+        case Refused() | PeerRefused():
             return ExitCode.REFUSED
         case DialError() | NotReached():
             return ExitCode.UNREACHABLE
