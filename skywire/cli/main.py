@@ -39,6 +39,15 @@ _dmsg = new_group("dmsg", "Tools and services of the dmsg network.")
 app.command(_dmsg)
 add_dmsg_commands(_dmsg)
 
+app.command(
+    "skywire.cli.completion:completion",
+    name="completion",
+    help="""Write the script by which a shell completes commands.
+
+For bash: skywire completion bash > ~/.local/share/bash-completion/completions/skywire. The app instances that run
+now are completed, too: nothing is asked while somebody types, so make the script again when they have changed.""",
+)
+
 
 def main() -> None:
     """Run the program."""

@@ -7,7 +7,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -87,6 +88,13 @@ class Machine:
             serve_node(self.folder / name, self.folder / "run" / f"{name}.sock", *configs, mode=mode, program=program)
         ) as served:
             yield served
+
+    def until(self, condition: Callable[[], bool]) -> None:
+        """Wait for something that nothing tells of."""
+        limit = time.monotonic() + PATIENCE
+        while not condition():
+            assert time.monotonic() < limit, "it has not come to that"
+            time.sleep(0.02)
 
     def _install_talker(self) -> None:
         """Let programs find the definition of ``talker``, as a package that is installed would."""

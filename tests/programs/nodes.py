@@ -10,7 +10,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-
 from anyio import Event, create_task_group, sleep_forever
 
 from skywire import PubKey, SecKey

@@ -145,8 +145,9 @@ def run(main: Callable[[], Awaitable[T]]) -> T:
 @asynccontextmanager
 async def reached(reach: Reach, instance: str | None = None) -> AsyncIterator[Node]:
     """The node that is meant, while the block runs; see :func:`run_on`."""
+    name = reach.name
     if reach.via is None:
-        process = _choose(await survey(reach), reach.name, instance)
+        process = _choose(await survey(reach), name, instance)
         with told():
             async with controlling(process.found.path) as client:
                 yield Node(process.found.name, process.hello, client, reach.seconds)

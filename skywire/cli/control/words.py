@@ -10,7 +10,7 @@ from typing import Final
 
 from skywire.cli.program import UsageError
 
-_DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(s|m|h|d)")
+_DURATION: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)(s|m|h|d)")
 _UNITS: Final = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _LONGEST: Final = 10 * 366 * 86400.0
 """Seconds of the longest duration that is taken: what is longer is a slip."""
