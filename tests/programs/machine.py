@@ -18,7 +18,7 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 from skywire.app.record import InstanceConfig
 from skywire.app.run_mode import RunMode
 from skywire.control.local import RUNTIME_VARIABLE
-from tests.programs.nodes import Served, serve_node
+from tests.programs.control_node import Served, serve_node
 from tests.programs.running import PATIENCE, Running
 
 ROOT = Path(__file__).parent.parent.parent

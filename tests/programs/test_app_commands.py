@@ -24,7 +24,7 @@ from skywire.app.run_mode import RunMode
 from skywire.net.conn import CORE
 from tests.app.site import definition, instance
 from tests.programs.machine import VISOR, Machine, new_machine
-from tests.programs.nodes import HOSTILE, Served
+from tests.programs.control_node import HOSTILE, Served
 from tests.programs.running import Running
 from tests.programs.talker import TALKER
 

@@ -14,7 +14,7 @@ from skywire.app.loaded import load
 from skywire.control.over_dmsg import CONTROL_PORT
 from tests.app.site import instance
 from tests.programs.machine import Machine, new_machine
-from tests.programs.nodes import Served
+from tests.programs.control_node import Served
 from tests.programs.running import Network
 from tests.programs.talker import TALKER
 

@@ -23,7 +23,7 @@ from skywire.cli.main import app
 from skywire.keys import PubKey
 from tests.app.site import definition, instance
 from tests.programs.machine import SKYWIRE, Machine, new_machine
-from tests.programs.nodes import OTHER, Served, findings
+from tests.programs.control_node import OTHER, Served, findings
 from tests.programs.running import PATIENCE
 from tests.programs.talker import TALKER
 
