@@ -63,7 +63,7 @@ FLOORS = [
     {"skywire.net", "skywire.runtime"},
     {"skywire.wire"},
     {"skywire.keys", "skywire.keyfile"},
-    {"skywire.errors", "skywire.privatefile", "skywire.version"},
+    {"skywire.errors", "skywire.json_document", "skywire.log_levels", "skywire.privatefile", "skywire.version"},
 ]
 
 
