@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, final
@@ -23,11 +23,6 @@ class Book(Rows, Protocol):
     @property
     def path(self) -> Path:
         """Of its file."""
-        ...
-
-    @property
-    def shown(self) -> Mapping[str, object]:
-        """All of it, secrets left out."""
         ...
 
     async def set(self, key: str, value: object) -> None:
@@ -59,6 +54,7 @@ class Blueprint:
         catalogue: the definitions that instances can be made of.
         instances: of apps, by name.
         book: where changes are written down; None where nothing outlives the process.
+        shown: gives the configuration, secrets left out.
         grants: who may control it from afar.
         warnings: what its configuration says and cannot have.
         sockets: the folder of the socket for control on this machine; None for none.
@@ -73,6 +69,7 @@ class Blueprint:
     catalogue: Catalogue
     instances: Mapping[str, InstanceConfig] = field(default_factory=dict)
     book: Book | None = None
+    shown: Callable[[], Mapping[str, object]] = dict
     grants: tuple[Grant, ...] = ()
     warnings: tuple[Warned, ...] = ()
     sockets: Path | None = None

@@ -14,23 +14,13 @@ from skywire.app.interface import Role
 from skywire.control.access import Access
 from skywire.errors import SkywireError
 from skywire.keys import PubKey
+from skywire.log_levels import LOG_LEVELS
 from skywire.visor.blueprint import Book
 
 CONTROL: Final = "control"
 """The part of the configuration that says who may do what from afar."""
 HYPERVISORS: Final = "hypervisors"
 """The part with the keys that may do everything."""
-LEVELS: Final[Mapping[str, int]] = {
-    "trace": logging.DEBUG,
-    "debug": logging.DEBUG,
-    "info": logging.INFO,
-    "warn": logging.WARNING,
-    "warning": logging.WARNING,
-    "error": logging.ERROR,
-    "fatal": logging.CRITICAL,
-    "panic": logging.CRITICAL,
-}
-"""The names of levels that configurations have, upstream's among them."""
 
 
 class ConfigurationError(SkywireError):
@@ -43,6 +33,7 @@ class Configuration:
 
     Args:
         book: where changes are written down; None where nothing outlives the process.
+        shown: gives all of it, secrets left out.
         access: who may control the node from afar.
         warnings: what the configuration says and cannot have.
         guard: asks the gate about an action that would take these facilities or instances away.
@@ -51,11 +42,13 @@ class Configuration:
     def __init__(
         self,
         book: Book | None,
+        shown: Callable[[], Mapping[str, object]],
         access: Access,
         warnings: tuple[Warned, ...],
         guard: Callable[[str, tuple[str, ...], bool], None],
     ) -> None:
         self._book = book
+        self._shown = shown
         self._access = access
         self._warnings = warnings
         self._guard = guard
@@ -63,7 +56,7 @@ class Configuration:
 
     async def show(self) -> Mapping[str, object]:
         """See the protocol."""
-        return {} if self._book is None else self._book.shown
+        return self._shown()
 
     async def warnings(self) -> tuple[Warned, ...]:
         """See the protocol."""
@@ -103,11 +96,12 @@ class Configuration:
 
     async def set_log_level(self, level: str) -> None:
         """See the protocol."""
-        if level not in LEVELS:
-            raise ConfigurationError(f"there is no log level {level[:20]!r}; there are: {', '.join(LEVELS)}")
+        number = LOG_LEVELS.get(level.lower())
+        if number is None:
+            raise ConfigurationError(f"there is no log level {level[:20]!r}; there are: {', '.join(LOG_LEVELS)}")
         async with self._changing:
             await self._write("log_level", level)
-            logging.getLogger("skywire").setLevel(LEVELS[level])
+            logging.getLogger("skywire").setLevel(number)
 
     def _hypervisor(self, key: PubKey) -> bool:
         return any((each.key, each.source) == (key, HYPERVISORS) for each in self._access.grants)

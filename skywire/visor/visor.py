@@ -126,7 +126,7 @@ class Visor:
             ),
             apps=Apps(self.launcher, blueprint.catalogue, logs, self.connections, blueprint.book),
             network=NodeNetwork(parts, look),
-            config=Configuration(blueprint.book, self.access, blueprint.warnings, guard),
+            config=Configuration(blueprint.book, blueprint.shown, self.access, blueprint.warnings, guard),
             events=Events(self.events),
         )
 

@@ -44,10 +44,6 @@ class Notes(Book):
     full: bool = False
     path: Path = Path("/nowhere.json")
 
-    @property
-    def shown(self) -> dict[str, object]:
-        return self.values
-
     async def put(self, config: InstanceConfig) -> None:
         self._write()
         self.rows[config.name] = config
