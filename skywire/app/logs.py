@@ -137,7 +137,9 @@ class AppLogs(logging.Handler):
         found: list[LogLine] = []
         for each in (*paths, path):
             try:
-                text = each.read_text("utf-8", errors="replace")
+                # As it was written: a carriage return in a line of somebody else begins no entry.
+                with each.open(encoding="utf-8", errors="replace", newline="") as file:
+                    text = file.read()
             except OSError:
                 continue
             for entry in text.split("\n"):
