@@ -108,7 +108,8 @@ class PageCheck:
 
     def _explain(self) -> Response:
         text = (
-            '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>Not open</title>\n</head>\n<body>\n'
+            '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+            "<title>Not open</title>\n</head>\n<body>\n"
             "<h1>This page is not open to you yet</h1>\n"
             f"<p>Get its address with <code>skywire app {escape(self._owner)} page</code>. "
             "An address opens it once; ask again for another.</p>\n</body>\n</html>\n"
