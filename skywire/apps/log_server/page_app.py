@@ -35,7 +35,7 @@ QUIET_SECONDS: Final = 15.0
 """Without a line after which a stream shows that it lives."""
 BACKLOG: Final = 500
 """Lines of the past that a page begins with."""
-LONGEST_ENTRY: Final = 4096
+LONGEST_ENTRY: Final = 2000
 """Characters of an entry that a page shows."""
 _FILES: Final[Mapping[str, tuple[str, str]]] = {
     "/": ("index.html", "text/html; charset=utf-8"),

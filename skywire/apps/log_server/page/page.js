@@ -14,6 +14,7 @@ let waiting = [];
 let missedWhilePaused = 0;
 let isPaused = false;
 let batch = null;
+let followsEnd = true;
 
 function make(tag, className, text) {
   const element = document.createElement(tag);
@@ -77,16 +78,19 @@ function sayCount() {
   byId("count").textContent = parts.join("; ");
 }
 
+function goToEnd() {
+  if (followsEnd) {
+    log.scrollTop = log.scrollHeight;
+  }
+}
+
 function append(entries) {
-  const isAtEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 40;
   const matching = entries.filter(wanted).slice(-MOST_SHOWN);
   log.append(...matching.map(lineOf));
   while (log.childElementCount > MOST_SHOWN) {
     log.firstElementChild.remove();
   }
-  if (isAtEnd) {
-    log.scrollTop = log.scrollHeight;
-  }
+  goToEnd();
   sayCount();
 }
 
@@ -94,8 +98,8 @@ function showAll() {
   // What is shown again is not news: only lines that come are read out.
   log.setAttribute("aria-live", "off");
   log.replaceChildren();
+  followsEnd = true;
   append(kept);
-  log.scrollTop = log.scrollHeight;
   log.setAttribute("aria-live", isPaused ? "off" : "polite");
 }
 
@@ -220,6 +224,10 @@ function listen() {
   });
 }
 
+log.addEventListener("scroll", () => {
+  followsEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 40;
+});
+new ResizeObserver(goToEnd).observe(log);
 byId("filter").addEventListener("submit", (event) => event.preventDefault());
 for (const id of ["app", "level", "search"]) {
   byId(id).addEventListener("input", () => {
