@@ -56,7 +56,7 @@ class Browser:
         """Wait until a condition in the page holds."""
         try:
             with fail_after(PATIENCE):
-                while not await self.ask(f"return Boolean({script})", *arguments):
+                while not await self.ask(f"return Boolean({script})", *arguments):  # noqa: ASYNC110 - see above
                     await sleep(LOOK_SECONDS)
         except TimeoutError:
             text = await self.ask("return document.body.innerText")

@@ -95,13 +95,12 @@ async def test_lines_that_came_too_fast_are_counted(tmp_path: Path) -> None:
 
 
 async def test_a_new_app_is_followed_and_a_change_is_told(tmp_path: Path) -> None:
-    async with node(tmp_path) as here, trial(LOG_SERVER, facilities=here.facilities) as app:
-        async with events(app) as stream:
-            await receive_until(stream, b"event: apps")
-            await here.site.launcher.add(instance(definition("chat")))
-            await receive_until(stream, b'"name": "chat", "state": "running"')
-            here.say("chat", "a first word")
-            await receive_until(stream, b"a first word")
+    async with node(tmp_path) as here, trial(LOG_SERVER, facilities=here.facilities) as app, events(app) as stream:
+        await receive_until(stream, b"event: apps")
+        await here.site.launcher.add(instance(definition("chat")))
+        await receive_until(stream, b'"name": "chat", "state": "running"')
+        here.say("chat", "a first word")
+        await receive_until(stream, b"a first word")
 
 
 async def test_without_a_visor_it_says_why_there_is_nothing() -> None:
@@ -202,7 +201,9 @@ async def test_it_fits_the_screen_and_can_be_read(tmp_path: Path, browser: Brows
     async with node(tmp_path, "chat", "skynet-srv-3435", "pty") as here:
         await here.site.launcher.stop("pty")
         for level in (logging.INFO, logging.WARNING, logging.ERROR):
-            here.say("chat", f"line of level {level} 02dc7806760f94f273229dc0565769f7faff39b8e22e7cd44c{'x' * 200}", level)
+            here.say(
+                "chat", f"line of level {level} 02dc7806760f94f273229dc0565769f7faff39b8e22e7cd44c{'x' * 200}", level
+            )
         await browser.look(width=width, dark=dark)
         async with opened(here, browser):
             await browser.until("document.querySelectorAll('#log li').length >= 3")
@@ -226,7 +227,7 @@ const backOf = (element) => {
   return /^rgb\\(/.test(color) ? color : backOf(element.parentElement);
 };
 const found = {};
-for (const element of document.querySelectorAll('h1, h2, #connection, td, tbody th, label, button, #count, #log span, time')) {
+for (const element of document.querySelectorAll('h1, h2, p, td, tbody th, label, button, #log span, time')) {
   const [one, two] = [light(getComputedStyle(element).color), light(backOf(element))];
   found[`${element.className || element.tagName}: ${element.textContent.slice(0, 20)}`] =
     (Math.max(one, two) + 0.05) / (Math.min(one, two) + 0.05);
