@@ -11,6 +11,8 @@ from skywire.cli.program import new_program, run
 
 app = new_program("skywire", "An encrypted overlay network addressed by public key.")
 
+app.command("skywire.cli.visor:visor", name="visor", help="Run a node.")
+
 _cli = App(name="cli", help="Configure and control this node.")
 _config = App(name="config", help="Keys and configuration.")
 app.command(_cli)

@@ -100,7 +100,7 @@ class Visor:
             facilities=self.facilities,
             local_ports=self.local_ports,
             dmsg=dmsg,
-            config_file=None if blueprint.book is None else blueprint.book.path,
+            config_file=None if blueprint.book is None else blueprint.book.path.absolute(),
             local_path=blueprint.local_path,
         )
 

@@ -9,10 +9,10 @@ from typing import Annotated, TypeAlias
 from cyclopts import Parameter
 
 from skywire.app.catalogue import Catalogue
+from skywire.apps import BUILT_IN
 from skywire.cli.program import UsageError
 from skywire.errors import InvalidKey
 from skywire.keys import PubKey
-from skywire.visor.apps import BUILT_IN_APPS
 from skywire.visor.config.settings import find_config
 
 ConfigPath: TypeAlias = Annotated[
@@ -38,7 +38,7 @@ def config_path(flag: Path | None) -> Path:
 
 def catalogue() -> Catalogue:
     """The apps that there are."""
-    return Catalogue(BUILT_IN_APPS)
+    return Catalogue(BUILT_IN)
 
 
 def public_keys(text: str) -> list[PubKey]:
