@@ -209,7 +209,7 @@ class Launcher:
             ReturnsError: its return cannot be written down; nothing has been changed.
         """
         record = self._record(name)
-        gate.check(self._nodes(), f"stopping {name}", [name], knowing=knowing)
+        gate.check(self._nodes(), f"stopping {name}", [name], knowing=knowing, hint=gate.COMES_BACK)
         if back_in is None:
             self._returns.drop(name)
         else:

@@ -54,6 +54,7 @@ def visor(
     """
     from skywire.app.catalogue import Catalogue
     from skywire.apps import BUILT_IN
+    from skywire.visor.config.errors import ConfigError
     from skywire.visor.config.file import ConfigFile
     from skywire.visor.config.settings import find_config, resolve
 
@@ -63,7 +64,10 @@ def visor(
         "discovery": disc,
         "min_sessions": None if min_sessions is None else str(min_sessions),
     }
-    file = ConfigFile.load(find_config(config, os.environ))
+    path = find_config(config, os.environ)
+    if not path.exists():
+        raise ConfigError(f"there is no configuration {path}; make one with: skywire cli config gen -o {path}")
+    file = ConfigFile.load(path)
     settings = resolve(file, {name: value for name, value in flags.items() if value is not None}, os.environ)
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("skywire").setLevel(settings.log_level)
