@@ -10,6 +10,9 @@ from pathlib import Path
 import pytest
 
 import skywire
+from skywire.app.catalogue import Catalogue
+from skywire.app.run_mode import RunMode
+from skywire.apps import BUILT_IN
 
 ROOT = Path(__file__).parent.parent
 IMPURE = {
@@ -63,7 +66,7 @@ FLOORS = [
     {"skywire.net", "skywire.runtime"},
     {"skywire.wire"},
     {"skywire.keys", "skywire.keyfile"},
-    {"skywire.errors", "skywire.privatefile", "skywire.version"},
+    {"skywire.errors", "skywire.json_document", "skywire.log_levels", "skywire.privatefile", "skywire.version"},
 ]
 
 
@@ -111,11 +114,34 @@ def test_imports_only_go_down(path: Path) -> None:
         assert there is None or there >= here, f"{relative} imports {module}, which is above it"
 
 
-def test_importing_the_library_loads_no_program_and_no_web_library() -> None:
-    code = "import sys, skywire; print('\\n'.join(sys.modules))"
+@pytest.mark.parametrize(
+    "module", ["skywire", "skywire.app", "skywire.app.trial", *(place.partition(":")[0] for place in BUILT_IN.values())]
+)
+def test_importing_the_library_loads_no_program_and_no_web_library(module: str) -> None:
+    code = f"import sys, {module}; print('\\n'.join(sys.modules))"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert {name.partition(".")[0] for name in loaded}.isdisjoint(CLI_AND_WEB)
-    assert not [name for name in loaded if name.startswith("skywire.cli")]
+    assert not [name for name in loaded if name.startswith(("skywire.cli", "skywire.http", "skywire.visor"))]
+
+
+@pytest.mark.parametrize("place", BUILT_IN.values(), ids=BUILT_IN)
+def test_a_definition_can_be_looked_at_without_its_behaviour(place: str) -> None:
+    module = place.partition(":")[0]
+    code = (
+        f"import sys, skywire, skywire.app.options, skywire.apps; before = set(sys.modules); import {module}\n"
+        "print('\\n'.join(set(sys.modules) - before))"
+    )
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert {name for name in loaded if name not in sys.stdlib_module_names} == {module}
+
+
+def test_the_definitions_are_fit_and_have_the_names_they_are_listed_by() -> None:
+    catalogue = Catalogue(BUILT_IN, [])
+    found = {offer.name: catalogue.get(offer.name).modes for offer in catalogue.offers}
+    assert found == {
+        "debug": {RunMode.VISOR_APP, RunMode.DMSG_STANDALONE},
+        "log-server": set(RunMode),
+    }
 
 
 def test_cmd_is_no_package_and_shadows_nothing() -> None:

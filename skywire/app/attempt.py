@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable
-from types import CoroutineType, FrameType
 from typing import Final, final
 
 from anyio import CancelScope, Event, TaskInfo, get_cancelled_exc_class, get_current_task, move_on_after
@@ -15,12 +14,11 @@ from skywire.app.host import AppHost
 from skywire.app.instance import AppInstance
 from skywire.app.loaded import Configured
 from skywire.app.ownership import on_behalf_of
+from skywire.app.places import frames_of, place_of
 from skywire.app.status import AppStatus
 
 _INNERMOST: Final = 3
 """Places of a stack that are told, counted from where it waits."""
-_LOOPS: Final = frozenset({"anyio", "trio", "asyncio"})
-"""Packages in which everything waits in the end, so that their places say nothing."""
 
 
 @final
@@ -116,14 +114,8 @@ class Attempt:
 
     def where(self) -> str:
         """The innermost places where it waits now, for people."""
-        task = None if self._task is None else self._task.coro
-        frames: list[FrameType] = []
-        while isinstance(task, CoroutineType):
-            if task.cr_frame is not None and task.cr_frame.f_globals.get("__name__", "").split(".")[0] not in _LOOPS:
-                frames.append(task.cr_frame)
-            task = task.cr_await
-        places = [f"{each.f_code.co_name} ({each.f_code.co_filename}:{each.f_lineno})" for each in frames]
-        return " > ".join(places[-_INNERMOST:]) or "nowhere"
+        frames = () if self._task is None else frames_of(self._task.coro)
+        return " > ".join(place_of(each) for each in frames[-_INNERMOST:]) or "nowhere"
 
     async def _ask(self, scope: CancelScope) -> None:
         with scope:

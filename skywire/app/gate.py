@@ -13,6 +13,8 @@ CRITICAL_FACILITIES: Final = frozenset({DMSG.name, RPC.name})
 """What the operator reaches this node by, beside the apps that say so of themselves."""
 OVERRIDE: Final = "--i-know-what-im-doing"
 """What the operator says to have it done all the same."""
+COMES_BACK: Final = ", and --for 10m has it come back by itself"
+"""The hint where something is only stopped."""
 
 
 class CriticalRefusal(SkywireError):
@@ -21,14 +23,15 @@ class CriticalRefusal(SkywireError):
     Args:
         action: what was asked for, for instance "to stop pty".
         losses: the critical instances and facilities that it would take away.
+        hint: what else they can do.
     """
 
-    def __init__(self, action: str, losses: Iterable[str]) -> None:
+    def __init__(self, action: str, losses: Iterable[str], hint: str = "") -> None:
         self.losses: Final = tuple(losses)
         names = ", ".join(self.losses)
         super().__init__(
             f"{action} would take away {names}, without which you may lose access to this node; "
-            f"{OVERRIDE} does it all the same, and --for 10m has it come back by itself"
+            f"{OVERRIDE} does it all the same{hint}"
         )
 
 
@@ -47,7 +50,7 @@ def losses(nodes: Mapping[str, Node], taken: Iterable[str]) -> tuple[str, ...]:
     )
 
 
-def check(nodes: Mapping[str, Node], action: str, taken: Iterable[str], *, knowing: bool) -> None:
+def check(nodes: Mapping[str, Node], action: str, taken: Iterable[str], *, knowing: bool, hint: str = "") -> None:
     """Refuse an action that may lock the operator out, unless they know.
 
     Args:
@@ -55,9 +58,10 @@ def check(nodes: Mapping[str, Node], action: str, taken: Iterable[str], *, knowi
         action: what was asked for, for the message.
         taken: the instances and facilities that it would take away, or change.
         knowing: whether the operator has said that they know.
+        hint: what else they can do.
 
     Raises:
         CriticalRefusal: they have not, and it would.
     """
     if not knowing and (lost := losses(nodes, taken)):
-        raise CriticalRefusal(action, lost)
+        raise CriticalRefusal(action, lost, hint)

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Container, Mappi
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, TypeVar, final
+from typing import TYPE_CHECKING, Final, TypeVar, final
 
 from skywire.app.command import Answers, Command, StreamCommand
 from skywire.app.connections import Connections, Direction
@@ -24,6 +24,11 @@ from skywire.net.address import TCP, Address, HostPort
 from skywire.net.conn import Conn, Owner
 from skywire.net.network import DialOptions, Network
 from skywire.net.tcp import TcpListener
+
+if TYPE_CHECKING:  # loaded only for apps that have a page
+    from starlette.types import ASGIApp
+
+    from skywire.app.web import WebPage
 
 A = TypeVar("A")
 R = TypeVar("R")
@@ -187,6 +192,24 @@ class AppHost:
             ListenError: it cannot be used.
         """
         return self._surroundings.local_ports.listen(where, owner=self.name, label=label or self.name)
+
+    def serve_web(self, app: ASGIApp, where: HostPort, *, label: str = "page") -> AbstractAsyncContextManager[WebPage]:
+        """Serve a page for people at this machine while the block runs, behind the one check of all pages.
+
+        It is for asyncio.
+
+        Args:
+            app: an ASGI application; it sees no request that has not passed the check.
+            where: a loopback address; port 0 lets the system choose.
+            label: what it is, for people.
+
+        Raises:
+            PageRefused: on entry, it is no loopback address, or the event loop is none of asyncio.
+            ListenError: on entry, the address cannot be used; the text names the app that has it, if one has.
+        """
+        from skywire.app.web import serving_page
+
+        return serving_page(app, where, ports=self._surroundings.local_ports, owner=self.name, label=label)
 
     def facility(self, facility: Facility[T]) -> T:
         """What a facility gives.

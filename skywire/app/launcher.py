@@ -102,6 +102,11 @@ class Launcher:
         """The instances that do not end, each with the place where it waits."""
         return {name: record.last.reason for name, record in self._records.items() if record.phase is Phase.STUCK}
 
+    @property
+    def places(self) -> dict[str, str]:
+        """The instances that run, end or are stuck, each with the place where it waits; for a process that must go."""
+        return {name: record.attempt.where() for name, record in self._records.items() if record.attempt is not None}
+
     def list(self) -> tuple[InstanceInfo, ...]:
         """All instances, in the order of the configuration."""
         numbers = waves(self._nodes())
@@ -204,7 +209,7 @@ class Launcher:
             ReturnsError: its return cannot be written down; nothing has been changed.
         """
         record = self._record(name)
-        gate.check(self._nodes(), f"stopping {name}", [name], knowing=knowing)
+        gate.check(self._nodes(), f"stopping {name}", [name], knowing=knowing, hint=gate.COMES_BACK)
         if back_in is None:
             self._returns.drop(name)
         else:

@@ -26,13 +26,14 @@ LONGEST_NAME: Final = 64
 """Characters of a name: it is part of file names and of every message about the app."""
 
 
-RESERVED: Final = frozenset({CORE.name, *(facility.name for facility in FACILITIES)})
-"""Names that no app can have: of facilities, and of the owner of what the process opens for itself."""
-
-
-COMMON_VERBS: Final = frozenset(
-    {"start", "stop", "restart", "status", "log", "conns", "config", "attach", "rm", "add", "ls"}
+RESERVED: Final = frozenset(
+    {CORE.name, *(facility.name for facility in FACILITIES), "ls", "add", "rm", "attach", "definitions"}
 )
+"""Names that no app can have: of facilities, of the owner of what the process opens for itself, and of what a command
+line takes in the place of a name."""
+
+
+COMMON_VERBS: Final = frozenset({"start", "stop", "restart", "status", "log", "conns", "config", "call"})
 """What every app can be told on a command line, so that no command of its own is called so."""
 
 

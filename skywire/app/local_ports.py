@@ -10,6 +10,7 @@ from typing import final
 from anyio import CancelScope
 
 from skywire.net.address import HostPort
+from skywire.net.errors import ListenError
 from skywire.net.listening import listen_on
 from skywire.net.tcp import SocketAddress, TcpListener
 
@@ -48,7 +49,10 @@ class LocalPorts:
         Raises:
             ListenError: the address cannot be used; the text names the app that has it, if one has.
         """
-        listener = await listen_on(where)
+        try:
+            listener = await listen_on(where)
+        except ListenError as error:
+            raise self._told(error, where) from error
         addresses = listener.addresses
         for address in addresses:
             self._open[address] = LocalPort(address, owner, label)
@@ -59,3 +63,10 @@ class LocalPorts:
                 del self._open[address]
             with CancelScope(shield=True):
                 await listener.aclose()
+
+    def _told(self, error: ListenError, where: HostPort) -> ListenError:
+        """The error, with the apps of this process that have that port, if it is so."""
+        holders = {
+            f"{each.owner} ({each.label})" for each in self.list() if where.port and each.address[1] == where.port
+        }
+        return ListenError(f"{error}: {', '.join(sorted(holders))} has it") if holders else error

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from logging.handlers import RotatingFileHandler
@@ -78,6 +78,16 @@ class AppLogs(logging.Handler):
             if not followers:
                 del self._followers[name]
 
+    async def lines(self, name: str, *, level: int = 0) -> AsyncGenerator[LogLine, None]:
+        """The lines of an instance as they come, and a line for those that came too fast to be told."""
+        with self.follow(name) as follower:
+            while True:
+                line, dropped = await follower.next()
+                if dropped:
+                    yield LogLine(line.time, logging.WARNING, f"{dropped} lines before this one came too fast")
+                if line.level >= level:
+                    yield line
+
     async def read(self, name: str, *, since: float = 0.0, level: int = 0, last: int | None = None) -> list[LogLine]:
         """The kept lines of an instance, the oldest first.
 
@@ -107,7 +117,9 @@ class AppLogs(logging.Handler):
         found: list[LogLine] = []
         for each in (*paths, path):
             try:
-                text = each.read_text("utf-8", errors="replace")
+                # As it was written: a carriage return in a line of somebody else begins no entry.
+                with each.open(encoding="utf-8", errors="replace", newline="") as file:
+                    text = file.read()
             except OSError:
                 continue
             for entry in text.split("\n"):

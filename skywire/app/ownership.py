@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import Context, ContextVar
 from typing import Final
 
 _current: Final[ContextVar[str | None]] = ContextVar("skywire.app.owner", default=None)
@@ -13,6 +13,11 @@ _current: Final[ContextVar[str | None]] = ContextVar("skywire.app.owner", defaul
 def current_owner() -> str | None:
     """The name of the app instance whose code runs, None for the process's own."""
     return _current.get()
+
+
+def owner_in(context: Context) -> str | None:
+    """The same of code that runs in another context."""
+    return context.get(_current)
 
 
 @contextmanager

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final, TypeVar, final
 
@@ -20,14 +20,20 @@ from skywire.app.record import InstanceConfig, InstanceInfo
 from skywire.app.registry import ServiceRegistry
 from skywire.app.run_mode import RunMode
 from skywire.errors import SkywireError
-from skywire.keys import SecKey
+from skywire.keys import PubKey, SecKey
+from skywire.net.address import Address
 from skywire.net.background import Background
 from skywire.net.conn import Conn, Owner
+from skywire.net.errors import PeerRefused
+from skywire.net.memory import MEMORY, conn_pair
+from skywire.net.serving import serve_conn
 
 O = TypeVar("O")  # noqa: E741 - short for options, as in the contract's text
 
 CALLER: Final = Owner("trial")
 """Whom connections of a trial belong to."""
+_PEER_PORT: Final = 49153
+"""The far port that the app sees of a peer's connection."""
 
 
 class TrialFailed(SkywireError):
@@ -38,9 +44,13 @@ class TrialFailed(SkywireError):
 class Trial:
     """An app that runs, see :func:`trial`."""
 
-    def __init__(self, name: str, launcher: Launcher, registry: ServiceRegistry, facilities: Facilities) -> None:
+    def __init__(
+        self, name: str, public: PubKey, launcher: Launcher, registry: ServiceRegistry, facilities: Facilities
+    ) -> None:
         self.facilities: Final = facilities
         """May be given and taken while it runs."""
+        self.public: Final = public
+        """The key of this node."""
         self._name = name
         self._launcher = launcher
         self._registry = registry
@@ -50,14 +60,40 @@ class Trial:
         """How the instance is."""
         return self._launcher.get(self._name)
 
-    def dial(self, port: PortSpec | int) -> AbstractAsyncContextManager[Conn]:
-        """Connect to a port of the app, as this node itself.
+    @asynccontextmanager
+    async def dial(self, port: PortSpec | int, *, peer: PubKey | None = None) -> AsyncIterator[Conn]:
+        """Connect to a port of the app while the block runs.
+
+        Args:
+            port: one of the definition's, or a number.
+            peer: who connects; this node itself unless given.
 
         Raises:
-            PeerRefused: it does not serve it.
+            PeerRefused: it does not serve it, or not to that peer.
         """
         number = port if isinstance(port, int) else port.overlay or port.tcp or 0
-        return self._registry.self_dial(number, owner=CALLER)
+        if peer is None or peer == self.public:
+            async with self._registry.self_dial(number, owner=CALLER) as conn:
+                yield conn
+            return
+        address = Address(MEMORY, self.public, number)
+        owner = self._registry.admit(MEMORY, number, peer)
+        if owner is None:
+            raise PeerRefused(address, f"{peer} is not admitted to that port")
+        near, far = conn_pair(Address(MEMORY, peer, _PEER_PORT), CALLER, address, owner)
+        async with Background() as task_group:
+            task_group.start_soon(serve_conn, self._registry, far)
+            async with near:
+                yield near
+
+    async def call(self, command: str, arguments: Mapping[str, object] | None = None) -> object:
+        """Ask the instance, by a command of its own; arguments and answer are as JSON.
+
+        Raises:
+            NoSuchCommand: it does not answer it.
+            SkywireError: what the app raises.
+        """
+        return await self._launcher.answers(self._name).call(command, arguments or {})
 
     async def restart(self) -> InstanceInfo:
         """End the instance, and run it again."""
@@ -107,4 +143,4 @@ async def trial(
             info = await launcher.add(InstanceConfig(name=loaded.name, app=app, restart=RestartPolicy.NEVER))
             if not info.state.serving:
                 raise TrialFailed(f"{loaded.name} is {info.state}: {info.reason}")
-            yield Trial(loaded.name, launcher, registry, facilities)
+            yield Trial(loaded.name, public, launcher, registry, facilities)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from skywire.cli.config import add_config_commands
 from skywire.cli.control import add_app_commands, add_visor_commands
 from skywire.cli.control.arguments import arrange
 from skywire.cli.dmsg import add_dmsg_commands
@@ -15,6 +16,8 @@ app = new_program(
 Before or behind the commands app and cli visor: --node NAME and --via dmsg://KEY say which node is meant, --timeout how
 long each answer may take.""",
 )
+
+app.command("skywire.cli.visor:visor", name="visor", help="Run a node.")
 
 _apps = new_group(
     "app",
@@ -33,6 +36,7 @@ app.command(_cli)
 _cli.command(_config)
 _cli.command(_visor)
 add_key_commands(_config)
+add_config_commands(_config)
 add_visor_commands(_visor)
 
 _dmsg = new_group("dmsg", "Tools and services of the dmsg network.")

@@ -6,10 +6,13 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Final
+import sys
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from types import TracebackType
+from typing import Final, Self, final
 
-from anyio import CancelScope, open_signal_receiver
+from anyio import CancelScope, Event, open_signal_receiver
 
 from skywire.net.background import Background
 
@@ -31,6 +34,62 @@ async def until_terminated(serve: Callable[[], Awaitable[None]]) -> None:
 async def _stop_on(signals: AsyncIterator[signal.Signals], serving: CancelScope) -> None:
     await anext(signals)
     serving.cancel()
+
+
+@final
+class Leaving:
+    """How a long-lived program ends: when it is told to, and then within a limit, whatever hangs.
+
+    To be entered as an asynchronous context around all that the program does. A second signal ends it at once.
+
+    Args:
+        limit: seconds from when it is told to its end.
+    """
+
+    def __init__(self, limit: float) -> None:
+        self._limit = limit
+        self._told = Event()
+        self._tasks = Background()
+        self._timer = threading.Timer(limit, self._leave)
+        self._timer.daemon = True
+        self.hold_ups: Callable[[], Mapping[str, str]] = dict
+        """What has not ended, each with the place where it waits; asked when the limit is over."""
+
+    async def __aenter__(self) -> Self:
+        (await self._tasks.__aenter__()).start_soon(self._listen)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool | None:
+        self._timer.cancel()
+        return await self._tasks.__aexit__(kind, error, traceback)
+
+    async def told(self, halted: Event) -> None:
+        """Wait until a signal comes, or ``halted`` is set. The limit counts from then on."""
+        async with Background() as task_group:
+            task_group.start_soon(self._pass_on, halted)
+            await self._told.wait()
+        self._timer.start()
+
+    async def _pass_on(self, halted: Event) -> None:
+        await halted.wait()
+        self._told.set()
+
+    async def _listen(self) -> None:
+        with open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
+            async for _ in signals:
+                if self._told.is_set():
+                    self._leave()
+                self._told.set()
+
+    def _leave(self) -> None:
+        """End the process without its leave."""
+        print(f"it has not ended by itself within {self._limit:g} s, and is left", file=sys.stderr)
+        for name, place in self.hold_ups().items():
+            print(f"{name} waits in {place}", file=sys.stderr)
+        sys.stderr.flush()
+        os._exit(1)
 
 
 def notify(state: str) -> None:

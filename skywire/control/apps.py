@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
 from dataclasses import replace
@@ -102,13 +101,9 @@ class Apps:
     async def follow_log(self, name: str, level: int = 0) -> AsyncIterator[LogLine]:
         """See the protocol."""
         self._launcher.get(name)
-        with self._logs.follow(name) as follower:
-            while True:
-                line, dropped = await follower.next()
-                if dropped:
-                    yield LogLine(line.time, logging.WARNING, f"{dropped} lines before this one came too fast")
-                if line.level >= level:
-                    yield line
+        async with aclosing(self._logs.lines(name, level=level)) as lines:
+            async for line in lines:
+                yield line
 
     async def start(self, name: str) -> InstanceInfo:
         """See the protocol."""

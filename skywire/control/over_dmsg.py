@@ -1,4 +1,4 @@
-"""Control from afar: over a network of ours, by keys that the node lets do so."""
+"""Control from afar: the same calls as on this machine, over dmsg, for keys that have a role."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from skywire.net.conn import Owner
 from skywire.net.network import DialOptions, Network
 
 CONTROL_PORT: Final = 3435
-"""Where a node takes control from afar: on dmsg, for keys that were granted a role."""
+"""Where a node answers; 65 is upstream's own control, with another protocol."""
 OWNER: Final = Owner("control")
 """On whose behalf it is dialled."""
 

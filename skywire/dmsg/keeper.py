@@ -56,6 +56,8 @@ class Keeper:
         self._backoffs: dict[PubKey, Backoff] = {}
         self._not_before: dict[PubKey, float] = {}
         self._held: dict[PubKey, float] = {}
+        self.trouble: str | None = None
+        """Why the last look for a server found none; None while enough sessions are held."""
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -76,6 +78,7 @@ class Keeper:
                     places = await self._candidates()
                 except (NetworkError, ProtocolError) as error:
                     wait = listing.failed()
+                    self.trouble = f"no list of servers: {error}"
                     _log.warning("no list of servers, next try in %.0f s: %s", wait, error)
                 else:
                     all_answered = await self._connect(places)
@@ -84,7 +87,10 @@ class Keeper:
                     else:
                         wait = listing.failed()
                         if not places:
-                            _log.warning("the discovery has no server for us, next try in %.0f s", wait)
+                            self.trouble = "the discovery has no server for us"
+                            _log.warning("%s, next try in %.0f s", self.trouble, wait)
+            if not self._wanted():
+                self.trouble = None
             if changed.is_set():
                 continue
             with move_on_after(wait):
@@ -147,6 +153,7 @@ class Keeper:
             except (OSError, NetworkError, ProtocolError) as error:
                 all_answered = False
                 self._punish(place.key)
+                self.trouble = f"no session with server {place.key} at {place.where}: {error}"
                 _log.warning("no session with server %s at %s: %s", place.key, place.where, error)
             else:
                 self._not_before.pop(place.key, None)

@@ -141,6 +141,18 @@ class DmsgNetwork:
         """Whether another process with our key is served instead of us; see docs/protocol/dmsg.md."""
         return self._serving is not None and self._serving.registration.evicted
 
+    @property
+    def trouble(self) -> str | None:
+        """Why peers may not reach us just now, in one line; None when they can."""
+        serving = self._serving
+        if serving is None:
+            return "it is not served"
+        if self.evicted:
+            return "another process is connected with our key"
+        if not self.sessions:
+            return serving.keeper.trouble or "no server has been reached yet"
+        return serving.registration.trouble
+
     async def dial(self, address: Address, *, owner: Owner, options: DialOptions = DialOptions()) -> RecordConn:
         """See :meth:`skywire.net.network.Network.dial`.
 
@@ -196,7 +208,7 @@ class DmsgNetwork:
         )
         registered = Event()
         async with create_task_group() as task_group:
-            self._serving = serving = _Serving([], Event(), registration, task_group.cancel_scope)
+            self._serving = serving = _Serving([], Event(), registration, keeper, task_group.cancel_scope)
             try:
                 task_group.start_soon(registration.run, registered.set)
                 task_group.start_soon(keeper.run)
@@ -299,4 +311,5 @@ class _Serving:
     offered: list[tuple[ClientSession, MuxStream]]
     arrived: Event
     registration: Registration
+    keeper: Keeper
     scope: CancelScope

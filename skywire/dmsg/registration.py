@@ -67,6 +67,8 @@ class Registration:
         self._updated_at = -limits.update_seconds
         self.evicted = False
         """Whether another process uses our key, so that we keep still."""
+        self.trouble: str | None = None
+        """Why our entry is not as it should be; None when it is."""
 
     async def run(self, ready: Callable[[], None]) -> None:
         """Announce the servers of our sessions, until cancelled; then take the entry back.
@@ -84,9 +86,11 @@ class Registration:
                         await self._update()
                     except SkywireError as error:
                         wait = backoff.failed()
+                        self.trouble = f"our entry in the discovery cannot be updated: {error}"
                         _log.warning("cannot update our entry in the discovery, next try in %.0f s: %s", wait, error)
                     else:
                         backoff.succeeded()
+                        self.trouble = None
                         if self._servers():
                             ready()
                 with move_on_after(wait) as self._rest:

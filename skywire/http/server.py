@@ -20,9 +20,9 @@ from skywire.http.limits import DEFAULT_LIMITS, HttpLimits
 from skywire.http.peer import Ends
 from skywire.net.address import HostPort
 from skywire.net.conn import Conn
-from skywire.net.errors import ListenError
 from skywire.net.half_open import HalfOpen
-from skywire.net.tcp import TcpListener, TcpStream, listen
+from skywire.net.listening import listen_on
+from skywire.net.tcp import TcpListener, TcpStream
 
 _log: Final = logging.getLogger("skywire.http")
 
@@ -92,11 +92,11 @@ class HttpServer:
 
     Args:
         app: see :func:`http_handler`.
-        listen: where.
+        listen: where; nowhere for who has listeners already, see :meth:`serve_on`.
         limits: what clients may cost.
     """
 
-    def __init__(self, app: ASGIApp, *, listen: Iterable[HostPort], limits: HttpLimits = DEFAULT_LIMITS) -> None:
+    def __init__(self, app: ASGIApp, *, listen: Iterable[HostPort] = (), limits: HttpLimits = DEFAULT_LIMITS) -> None:
         self._listen = tuple(listen)
         self._addresses: tuple[HostPort, ...] = ()
         self._crowd = _Crowd(app, limits)
@@ -118,14 +118,22 @@ class HttpServer:
             ListenError: a local address cannot be used.
         """
         async with AsyncExitStack() as stack:
-            listeners = [await stack.enter_async_context(await _listen(where)) for where in self._listen]
-            self._addresses = tuple(HostPort(host, port) for one in listeners for host, port in one.addresses)
-            stack.callback(self._forget_addresses)
-            async with create_task_group() as task_group:
-                for listener in listeners:
-                    task_group.start_soon(listener.serve, self._serve_stream, task_group, self._crowd.make_room)
+            listeners = [await stack.enter_async_context(await listen_on(where)) for where in self._listen]
+            await self.serve_on(listeners, task_status=task_status)
+
+    async def serve_on(
+        self, listeners: Iterable[TcpListener], *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED
+    ) -> None:
+        """Take connections of listeners that somebody else closes, until cancelled; reports started once it does."""
+        async with create_task_group() as task_group:
+            for listener in listeners:
+                self._addresses += tuple(HostPort(host, port) for host, port in listener.addresses)
+                task_group.start_soon(listener.serve, self._serve_stream, task_group, self._crowd.make_room)
+            try:
                 task_status.started()
                 await sleep_forever()
+            finally:
+                self._addresses = ()
 
     async def _serve_stream(self, stream: TcpStream) -> None:
         try:
@@ -137,13 +145,3 @@ class HttpServer:
             await self._crowd.serve(stream, ends)
         except Exception:
             _log.exception("the connection of %s:%d failed", *ends.client)
-
-    def _forget_addresses(self) -> None:
-        self._addresses = ()
-
-
-async def _listen(where: HostPort) -> TcpListener:
-    try:
-        return await listen(where.host, where.port)
-    except OSError as error:
-        raise ListenError(f"cannot listen on {where}: {error.strerror or error}") from error

@@ -107,6 +107,7 @@ class Witness:
     deaf: set[str] = field(default_factory=set)
     broken: list[str] = field(default_factory=list)
     lost: dict[str, float] = field(default_factory=dict)  # when an app or a facility was lost last
+    asked: dict[str, float] = field(default_factory=dict)  # when somebody asked for an app last
     facilities: Facilities = field(default_factory=Facilities)
 
     async def behave(self, plan: AppPlan, host: AppHost, task_status: TaskStatus[None]) -> None:
@@ -173,12 +174,16 @@ class Witness:
         self.living[name] = Dependencies(plan.requires, plan.wants)
         self.broken += [f"{name} began without {each}" for each in plan.requires if not self._served_till_now(each)]
         for info in self.launcher().list():
-            if Instance(info.name) in plan.wants and self.launcher()._records[info.name].phase is Phase.STARTING:
+            if Instance(info.name) in plan.wants and self._is_unsettled(info.name):
                 self.broken.append(f"{name} began before {info.name} had settled")
-
         for other, record in self.launcher()._records.items():
-            if record.config.band < plan.band and record.phase is Phase.STARTING:
+            if record.config.band < plan.band and self._is_unsettled(other):
                 self.broken.append(f"{name} of band {plan.band} began before {other} had settled")
+
+    def _is_unsettled(self, name: str) -> bool:
+        """Whether it starts; what was asked for at this very moment was not wanted yet when a beginning was decided."""
+        starts = self.launcher()._records[name].phase is Phase.STARTING
+        return starts and self.asked.get(name) != anyio.current_time()
 
     def _see_told_end(self, name: str) -> None:
         for other, depends in self.living.items():
@@ -211,6 +216,7 @@ async def command(
     here: Site, what: str, name: str, seconds: float, plans: dict[str, AppPlan], witness: Witness
 ) -> None:
     launcher = here.launcher
+    witness.asked[name] = anyio.current_time()
     known = {info.name for info in launcher.list()}
     if what == "provide":
         here.facilities.provide(FACILITIES[len(name) % 2], NETWORK)

@@ -137,3 +137,13 @@ async def test_a_full_disk_costs_lines_and_nothing_else(tmp_path: Path, capsys: 
         with fail_after(5):
             assert (await follower.next())[0].text == "a.dependency: hello"
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("end", ["\r", "\r\n", "\n", "\x0b", "\x85", "\u2028"])
+async def test_nobody_can_forge_an_entry(tmp_path: Path, end: str) -> None:
+    logs = AppLogs(tmp_path / "log")
+    text = f"a name{end}2026-01-01T00:00:00.000000+00:00 ERROR forged: by a peer"
+    with logging_to(logs):
+        LIBRARY.info("%s", text)
+        lines = await logs.read(CORE.name)
+    assert [line.text for line in lines] == [f"a.dependency: {text}"]

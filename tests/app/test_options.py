@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skywire.app.options import OptionError, decode, describe, encode, option
-from skywire.keys import PubKey, SecKey
+from skywire.app.options import OptionError, decode, describe, encode, option, read_texts
+from skywire.keys import PubKey
 from skywire.net.address import Address, HostPort
 
-KEY = SecKey.generate().public
+KEY = PubKey.from_hex("02dc7806760f94f273229dc0565769f7faff39b8e22e7cd44cf05a6ebcfce454be")
 LISTEN = HostPort("127.0.0.1", 8001)
 
 
@@ -158,3 +158,56 @@ def test_any_json_is_read_or_refused(values: dict[str, object]) -> None:
     except OptionError:
         return
     assert decode(Options, encode(options, secrets=True)) == options
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("name", "5", "5"),
+        ("count", "5", 5),
+        ("rate", "2", 2.0),
+        ("on", "YES", True),
+        ("on", "off", False),
+        ("colour", "green", "green"),
+    ],
+)
+def test_values_are_read_as_people_write_them(name: str, text: str, value: object) -> None:
+    read = read_texts(Options, {name: text})
+    assert read == {name: value}
+    assert type(read[name]) is type(value)
+
+
+@dataclass(frozen=True)
+class Lists:
+    keys: tuple[PubKey, ...] = ()
+    page: Page = Page()
+    where: HostPort | None = None
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("keys", f"{KEY}, {KEY}", [str(KEY), str(KEY)]),
+        ("keys", f'["{KEY}"]', [str(KEY)]),
+        ("keys", "", []),
+        ("page", '{"title": "x"}', {"title": "x", "port": 80}),
+        ("where", "127.0.0.1:8001", "127.0.0.1:8001"),
+        ("where", "none", None),
+    ],
+)
+def test_lists_and_objects_are_read_too(name: str, text: str, value: object) -> None:
+    assert read_texts(Lists, {name: text}) == {name: value}
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "reason"),
+    [
+        ("keys", "02ab", r"options.keys: .*66"),
+        ("page", "home", "options.page: a Page is expected, written as JSON"),
+        ("where", "here", "options.where: "),
+        ("were", "x", "options.were: there is no such option; there are: keys, page, where"),
+    ],
+)
+def test_what_people_write_wrongly_is_named(name: str, text: str, reason: str) -> None:
+    with pytest.raises(OptionError, match=reason):
+        read_texts(Lists, {name: text})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +16,7 @@ from skywire.app.catalogue import Catalogue
 from skywire.app.connections import Direction
 from skywire.app.interface import Role
 from skywire.app.limits import RestartPolicy
+from skywire.app.loaded import broken
 from skywire.app.logs import WAITING_LINES, AppLogs
 from skywire.app.ownership import on_behalf_of
 from skywire.app.record import InstanceConfig
@@ -34,7 +35,11 @@ from tests.app.site import Site, definition, instance, site
 pytestmark = pytest.mark.anyio
 
 KEY = SecKey.generate().public
-BUILT_IN = {"hello": "tests.app.test_definition:HELLO", "broken": "tests.app.nothing:HERE"}
+BUILT_IN = {
+    "hello": "tests.app.test_definition:HELLO",
+    "broken": "tests.app.nothing:HERE",
+    "adder": "tests.app.adder:ADDER",
+}
 
 
 class FullDisk(SkywireError):
@@ -119,9 +124,9 @@ async def test_instances_are_made_changed_and_removed_and_written_down(tmp_path:
 
 async def test_definitions_are_listed_with_what_is_wrong_with_them(tmp_path: Path) -> None:
     async with controlled(tmp_path) as remote:
-        hello, broken = await remote.apps.definitions()
+        hello, lost, _ = await remote.apps.definitions()
         assert (hello.name, hello.source, hello.trouble, len(hello.modes)) == ("hello", "skywire", "", 3)
-        assert broken.trouble.startswith("app broken of skywire cannot be loaded: ModuleNotFoundError")
+        assert lost.trouble.startswith("app broken of skywire cannot be loaded: ModuleNotFoundError")
 
 
 async def test_what_cannot_be_done_changes_nothing(tmp_path: Path) -> None:
@@ -155,6 +160,89 @@ async def test_what_cannot_be_done_changes_nothing(tmp_path: Path) -> None:
         assert [each.name for each in await apps.list()] == ["hello"]
 
 
+async def test_options_are_given_as_people_write_them_and_taken_back(tmp_path: Path) -> None:
+    async with controlled(tmp_path) as remote:
+        apps = remote.apps
+        await apps.add("adder", "adder")
+        await apps.configure("adder", texts={"start-at": "5", "loud": "on"})
+        assert await apps.options("adder") == {"start_at": 5, "loud": True}
+        await apps.configure("adder", unset=("loud",))
+        assert await apps.options("adder") == {"start_at": 5}
+        described = {each.name: each for each in await apps.describe("adder")}
+        assert (described["start_at"].kind, described["start_at"].default, described["start_at"].value) == (
+            "whole number",
+            0,
+            5,
+        )
+        assert (described["loud"].is_set, described["start_at"].is_set) == (False, True)
+        assert (described["token"].secret, described["token"].value) == (True, None)
+        for texts, unset, reason in [
+            ({"start-at": "five"}, (), "options.start_at: a whole number is expected, this is the text 'five'"),
+            ({"loud": "loud"}, (), "options.loud: on or off is expected"),
+            ({"lowd": "on"}, (), "options.lowd: there is no such option; there are: loud, start_at, token"),
+            ({}, ("lowd",), "options.lowd: there is no such option"),
+        ]:
+            with pytest.raises(RemoteError, match=reason):
+                await apps.configure("adder", texts=texts, unset=unset)
+
+
+async def test_how_an_instance_is_run_can_change_while_it_runs(tmp_path: Path) -> None:
+    async with controlled(tmp_path) as remote:
+        before = await remote.apps.add("hello", "hello")
+        info = await remote.apps.arrange("hello", auto_start=False, restart=RestartPolicy.NEVER)
+        assert (info.auto_start, info.restart, info.state, info.since) == (
+            False,
+            RestartPolicy.NEVER,
+            State.RUNNING,
+            before.since,
+        )
+        assert remote.book.rows["hello"].auto_start is False
+        await remote.apps.arrange("hello", environment={"LANG": "C"})
+        assert remote.book.rows["hello"].environment == {"LANG": "C"}
+        assert (await remote.apps.get("hello")).state is State.RUNNING
+
+
+async def test_what_cannot_be_loaded_is_listed_with_the_reason(tmp_path: Path) -> None:
+    lost = InstanceConfig(name="vpn", app=broken("vpn-client", "there is no app 'vpn-client' here"))
+    async with controlled(tmp_path, lost, instance(definition("hello"))) as remote:
+        await remote.here.until("hello", "running")
+        info = await remote.apps.get("vpn")
+        assert (info.state, info.reason) == (State.ERRORED, "there is no app 'vpn-client' here")
+        with pytest.raises(RemoteError, match="vpn cannot run: there is no app 'vpn-client' here"):
+            await remote.apps.start("vpn")
+        with pytest.raises(RemoteError, match="there is no app 'vpn-client' here"):
+            await remote.apps.configure("vpn")
+        assert await remote.apps.describe("vpn") == ()
+        await remote.apps.remove("vpn")
+        assert [each.name for each in await remote.apps.list()] == ["hello"]
+
+
+async def test_apps_answer_commands_of_their_own(tmp_path: Path) -> None:
+    async with controlled(tmp_path) as remote:
+        apps = remote.apps
+        await apps.add("adder", "adder", {"start_at": 5})
+        assert await apps.app_call("adder", "add", {"numbers": [1, 2]}) == {"sum": 8}
+        items = apps.app_stream("adder", "count", {"to": 3})
+        assert [each async for each in items] == [0, 1, 2]
+        endless = apps.app_stream("adder", "count", {"to": 1_000_000_000})
+        assert isinstance(endless, AsyncGenerator)
+        async with aclosing(endless):
+            assert [await anext(endless) for _ in range(2)] == [0, 1]
+        wrong: list[tuple[str, Mapping[str, object], str]] = [
+            ("subtract", {}, "there is no command 'subtract' that is answered now; there are: add"),
+            ("add", {"numbers": ["one"]}, r"add.numbers\[0\]: a whole number is expected"),
+            ("add", {"number": 1}, "add.number: there is no such option"),
+            ("add", {"numbers": [-1]}, "only upward"),
+        ]
+        for command, arguments, reason in wrong:
+            with pytest.raises(RemoteError, match=reason) as refused:
+                await apps.app_call("adder", command, arguments)
+            assert refused.value.code in {Code.REFUSED, Code.WRONG_ARGUMENTS}
+        await apps.stop("adder")
+        with pytest.raises(RemoteError, match="adder is stopped, and answers only while it runs"):
+            await apps.app_call("adder", "add", {"numbers": []})
+
+
 async def test_the_gate_is_on_this_way_too(tmp_path: Path) -> None:
     pty = instance(definition("pty", critical=True))
     async with controlled(tmp_path, pty) as remote:
@@ -165,6 +253,8 @@ async def test_the_gate_is_on_this_way_too(tmp_path: Path) -> None:
             remote.apps.restart("pty"),
             remote.apps.remove("pty"),
             remote.apps.configure("pty", {}),
+            remote.apps.arrange("pty", auto_start=False),
+            remote.apps.arrange("pty", environment={"LANG": "C"}),
         ):
             with pytest.raises(RemoteError, match="would take away pty") as refused:
                 await call

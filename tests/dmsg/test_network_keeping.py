@@ -263,3 +263,20 @@ async def test_the_relay_is_killed_in_the_middle_of_everything(count: int) -> No
         await reached(registry)
         assert len(bob.sessions) == 2
         await ask(witness)
+
+
+async def test_it_tells_why_it_cannot_be_reached_and_when_it_can() -> None:
+    registry = Registry()
+    network = DmsgNetwork(BOB, registry, limits=SWIFT)
+    async with AsyncExitStack() as stack:
+        relays = Relays(registry, await stack.enter_async_context(Background()))
+        await stack.enter_async_context(network)
+        assert network.trouble == "it is not served"
+        (await stack.enter_async_context(Background())).start_soon(network.serve, DISPATCHER)
+        await until(lambda: network.trouble == "the discovery has no server for us")
+        await relays.start(RELAY)
+        await until(lambda: network.trouble is None)
+        await relays.stop(RELAY)
+        await until(lambda: network.trouble is not None)
+        await relays.start(RELAY)
+        await until(lambda: network.trouble is None)

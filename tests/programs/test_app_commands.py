@@ -23,8 +23,8 @@ from skywire.app.record import InstanceConfig
 from skywire.app.run_mode import RunMode
 from skywire.net.conn import CORE
 from tests.app.site import definition, instance
-from tests.programs.machine import VISOR, Machine, new_machine
 from tests.programs.control_node import HOSTILE, Served
+from tests.programs.machine import VISOR, Machine, new_machine
 from tests.programs.running import Running
 from tests.programs.talker import TALKER
 

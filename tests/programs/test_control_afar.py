@@ -13,8 +13,8 @@ from skywire.app.interface import Role
 from skywire.app.loaded import load
 from skywire.control.over_dmsg import CONTROL_PORT
 from tests.app.site import instance
-from tests.programs.machine import Machine, new_machine
 from tests.programs.control_node import Served
+from tests.programs.machine import Machine, new_machine
 from tests.programs.running import Network
 from tests.programs.talker import TALKER
 

@@ -22,8 +22,8 @@ from skywire.app.options import option
 from skywire.cli.main import app
 from skywire.keys import PubKey
 from tests.app.site import definition, instance
-from tests.programs.machine import SKYWIRE, Machine, new_machine
 from tests.programs.control_node import OTHER, Served, findings
+from tests.programs.machine import SKYWIRE, Machine, new_machine
 from tests.programs.running import PATIENCE
 from tests.programs.talker import TALKER
 

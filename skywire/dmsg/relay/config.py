@@ -10,9 +10,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
-import logging
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, final
@@ -24,6 +22,7 @@ from skywire.dmsg.relay.registration import UPDATE_SECONDS
 from skywire.dmsg.relay.relay import MAX_SESSIONS
 from skywire.errors import InvalidAddress, InvalidKey, KeyFileError
 from skywire.keys import PubKey, SecKey
+from skywire.log_levels import LOG_LEVELS
 from skywire.net.address import HostPort
 from skywire.wire.discovery import SERVER_TTL_S
 
@@ -39,20 +38,6 @@ LOG_LEVEL: Final = "info"
 """How much it logs unless told otherwise."""
 DISCOVERY: Final = "http://dmsgd.skywire.skycoin.com"
 """The discovery of the public network, in generated configurations."""
-LOG_LEVELS: Final[Mapping[str, int]] = {
-    "trace": logging.DEBUG,
-    "debug": logging.DEBUG,
-    "info": logging.INFO,
-    "notice": logging.INFO,
-    "warn": logging.WARNING,
-    "warning": logging.WARNING,
-    "error": logging.ERROR,
-    "fatal": logging.CRITICAL,
-    "critical": logging.CRITICAL,
-    "panic": logging.CRITICAL,
-}
-"""What upstream calls the levels, in any letter case."""
-
 _KEYS: Final = (
     "public_key",
     "secret_key",

@@ -5,19 +5,17 @@ Nothing here knows what the members mean.
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import Final, NoReturn, final
 
 from skywire.errors import SkywireError
+from skywire.json_document import Document, DocumentError
 from skywire.privatefile import PrivateFile
 
 MAX_FILE: Final = 1 << 16
 """Bytes of a configuration that are read; a generated one of a dmsg server has about 400."""
 
-_BLANKS: Final = re.compile(r"[ \t\n\r]*")
 _KINDS: Final[Mapping[type, str]] = {
     bool: "true or false",
     dict: "an object",
@@ -63,12 +61,10 @@ class Members:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._values: dict[str, object] = {}
-        self._texts: dict[str, str] = {}
-        self._lines: dict[str, int] = {}
-        text = FILE.read(path)
-        self._check(text)
-        self._scan(text)
+        try:
+            self._document = Document(FILE.read(path))
+        except DocumentError as error:
+            raise ConfigError(f"{path}, {error}") from None
 
     def text(self, key: str, default: str | None = None) -> str:
         """A text; it has to be there when there is no default.
@@ -87,57 +83,20 @@ class Members:
 
     def others(self, known: Container[str]) -> tuple[tuple[str, str], ...]:
         """Names and JSON of the members that are not ``known``, as they stand there."""
-        return tuple((key, text) for key, text in self._texts.items() if key not in known)
+        return tuple((key, self._document.source((key,)) or "") for key in self._document.value if key not in known)
 
     def place(self, key: str) -> str:
         """Where a member is: file and line, or the file when it is missing."""
-        return f"{self._path}, line {self._lines[key]}" if key in self._lines else str(self._path)
+        line = self._document.line((key,))
+        return str(self._path) if line is None else f"{self._path}, line {line}"
 
     def __contains__(self, key: str) -> bool:
-        return key in self._values
+        return key in self._document.value
 
     def _value(self, key: str, default: object) -> object:
-        if default is None and key not in self._values:
+        if default is None and key not in self:
             raise InvalidSetting(key, "it is missing")
-        return self._values.get(key, default)
+        return self._document.value.get(key, default)
 
     def _refuse(self, key: str, wanted: str, value: object) -> NoReturn:
         raise InvalidSetting(key, f"{wanted} is expected, this is {_KINDS[type(value)]}")
-
-    def _check(self, text: str) -> None:
-        try:
-            value: object = json.loads(text, parse_constant=_refuse_constant)
-        except json.JSONDecodeError as error:
-            raise ConfigError(f"{self._path}, line {error.lineno}: this is no JSON: {error.msg}") from None
-        except (ValueError, RecursionError):
-            raise ConfigError(f"{self._path} is no configuration: it has a number or a depth beyond measure") from None
-        if not isinstance(value, dict):
-            raise ConfigError(f"{self._path} is no configuration: it is no JSON object")
-
-    def _scan(self, text: str) -> None:
-        """Go through the text of an object that is known to be one."""
-        decode = json.JSONDecoder().raw_decode
-        at = _skip(text, text.index("{") + 1)
-        while text[at] != "}":
-            line = text.count("\n", 0, at) + 1
-            name: tuple[str, int] = decode(text, at)
-            key, end = name
-            begin = _skip(text, text.index(":", end) + 1)
-            item: tuple[object, int] = decode(text, begin)
-            value, end = item
-            if key in self._values:
-                raise ConfigError(f"{self._path}, line {line}: {key[:100]!r} stands there twice")
-            self._values[key], self._texts[key], self._lines[key] = value, text[begin:end], line
-            at = _skip(text, end)
-            if text[at] == ",":
-                at = _skip(text, at + 1)
-
-
-def _skip(text: str, at: int) -> int:
-    """Where what is not blank begins."""
-    blanks = _BLANKS.match(text, at)
-    return blanks.end() if blanks else at
-
-
-def _refuse_constant(name: str) -> object:
-    raise ValueError(f"{name} is no number of JSON")

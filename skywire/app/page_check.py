@@ -1,0 +1,173 @@
+"""The one check before every page of every app."""
+
+from __future__ import annotations
+
+import logging
+from html import escape
+from typing import Final, final
+from urllib.parse import parse_qsl, urlencode
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import cookie_parser
+from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from skywire.app.page_tokens import PageTokens
+from skywire.net.address import HostPort
+
+_log: Final = logging.getLogger("skywire.app.web")
+
+MAX_BODY: Final = 1 << 20
+"""Bytes of the body of a request."""
+_HTTP_PORT: Final = 80
+_BEARER: Final = "bearer "
+SECURITY_HEADERS: Final = {
+    "content-security-policy": (
+        "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'"
+    ),
+    "cache-control": "no-store",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "referrer-policy": "no-referrer",
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+}
+"""On every answer, whatever the app says."""
+
+
+@final
+class PageCheck:
+    """An ASGI application that lets requests through to another one.
+
+    Args:
+        app: what is behind it.
+        address: where it is served.
+        owner: the app instance whose page it is.
+        tokens: those that open it.
+    """
+
+    def __init__(self, app: ASGIApp, address: HostPort, owner: str, tokens: PageTokens) -> None:
+        self.tokens: Final = tokens
+        self.passed = 0
+        """Requests that were let through."""
+        self._app = app
+        self._owner = owner
+        self._cookie = f"skywire-page-{address.port}"  # cookies know hosts, and no ports
+        hosts = {address, HostPort("localhost", address.port)}
+        self._hosts = {str(each) for each in hosts}
+        if address.port == _HTTP_PORT:  # which browsers leave out
+            self._hosts |= {each.removesuffix(f":{_HTTP_PORT}") for each in self._hosts}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        headers = Headers(scope=scope)
+        send = _with_security_headers(send)
+        refusal = self._look_where_from(headers) or self._look_for_proof(scope, headers)
+        if refusal is not None:
+            await refusal(scope, receive, send)
+            return
+        self.passed += 1
+        await _Limited(receive, send).run(self._app, scope, headers)
+
+    def _look_where_from(self, headers: Headers) -> Response | None:
+        host = headers.get("host", "").lower()
+        if host not in self._hosts:
+            # A name of somebody else that leads here would make this the page of somebody else.
+            return PlainTextResponse(f"this is not {host[:100]!r}\n", 421)
+        fetched_from = headers.get("sec-fetch-site", "same-origin")
+        if headers.get("origin", f"http://{host}") != f"http://{host}" or fetched_from not in {"same-origin", "none"}:
+            return PlainTextResponse("this page answers no other page; open its address yourself\n", 403)
+        return None
+
+    def _look_for_proof(self, scope: Scope, headers: Headers) -> Response | None:
+        authorization = headers.get("authorization", "")
+        if authorization.lower().startswith(_BEARER):
+            good = self.tokens.admits_token(authorization[len(_BEARER) :].strip())
+            return None if good else self._explain()
+        query = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
+        token = next((value for name, value in query if name == "token"), None)
+        session = self._kept(headers)
+        is_open = self.tokens.admits_session(session)
+        if token is not None and scope["method"] == "GET":
+            exchanged = self.tokens.exchange(token) or (session if is_open else None)
+            return self._explain() if exchanged is None else self._open(scope, query, exchanged)
+        return None if is_open else self._explain()
+
+    def _kept(self, headers: Headers) -> str:
+        """What the browser has kept of an exchange."""
+        return cookie_parser(headers.get("cookie", "")).get(self._cookie, "")
+
+    def _open(self, scope: Scope, query: list[tuple[str, str]], session: str) -> Response:
+        """To the same address without the token, so that it is in no history and on no screen."""
+        rest = urlencode([(name, value) for name, value in query if name != "token"])
+        # One slash: two would begin the name of another host.
+        path = "/" + scope["raw_path"].decode("latin-1").lstrip("/\\")
+        response = RedirectResponse(f"{path}?{rest}" if rest else path, 303)
+        response.set_cookie(self._cookie, session, httponly=True, samesite="strict")
+        return response
+
+    def _explain(self) -> Response:
+        text = (
+            '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+            "<title>Not open</title>\n</head>\n<body>\n"
+            "<h1>This page is not open to you yet</h1>\n"
+            f"<p>Get its address with <code>skywire app {escape(self._owner)} page</code>. "
+            "An address opens it once; ask again for another.</p>\n</body>\n</html>\n"
+        )
+        return HTMLResponse(text, 401, headers={"www-authenticate": "Bearer"})
+
+
+def _with_security_headers(send: Send) -> Send:
+    async def send_safely(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = MutableHeaders(raw=list(message.get("headers", ())))
+            headers.update(SECURITY_HEADERS)
+            message = {**message, "headers": headers.raw}
+        await send(message)
+
+    return send_safely
+
+
+class _TooLargeError(Exception):
+    """Ends an application that reads more than it may be sent."""
+
+
+@final
+class _Limited:
+    """A request whose body has a limit."""
+
+    def __init__(self, receive: Receive, send: Send) -> None:
+        self._receive = receive
+        self._send = send
+        self._size = 0
+        self._started = False
+
+    async def run(self, app: ASGIApp, scope: Scope, headers: Headers) -> None:
+        announced = headers.get("content-length", "0")  # the server has seen to it that it is a number
+        try:
+            if int(announced) > MAX_BODY:
+                raise _TooLargeError
+            await app(scope, self._take, self._give)
+        except _TooLargeError:
+            pass
+        except Exception:
+            if self._started:
+                raise
+            _log.exception("a page failed to answer %s", scope["path"])
+            await PlainTextResponse("this failed; the log has more\n", 500)(scope, self._receive, self._send)
+            return
+        if not self._started and (self._size > MAX_BODY or int(announced) > MAX_BODY):
+            await PlainTextResponse(f"a request has at most {MAX_BODY} bytes\n", 413)(scope, self._receive, self._send)
+
+    async def _take(self) -> Message:
+        message = await self._receive()
+        self._size += len(message.get("body", b""))
+        if self._size > MAX_BODY:
+            raise _TooLargeError
+        return message
+
+    async def _give(self, message: Message) -> None:
+        if self._size > MAX_BODY and not self._started:
+            return  # what the application makes of its end; the answer is ours
+        self._started = True
+        await self._send(message)

@@ -1,0 +1,1 @@
+"""The daemon: one node with its networks, its apps, and what controls it."""
