@@ -16,8 +16,8 @@ from skywire.net.errors import PeerRefused
 
 
 @asynccontextmanager
-async def dialled(reach: Reach) -> AsyncIterator[tuple[Client, str]]:
-    """The node of ``--via``, with what its operator does so that we may do more.
+async def dialled(reach: Reach) -> AsyncIterator[tuple[Client, str, str]]:
+    """The node of ``--via``, with a name for it, and with what its operator does so that we may do more.
 
     Raises:
         UsageError: the options do not say where it is, how to get there, or who we are.
@@ -45,4 +45,4 @@ async def dialled(reach: Reach) -> AsyncIterator[tuple[Client, str]]:
             raise Refused(f"{error}{hint}") from error
         except DiscoveryUnreachable as error:
             raise NotReached(str(error)) from error
-        yield client, hint
+        yield client, f"dmsg://{str(address.pk)[:10]}", hint

@@ -154,9 +154,9 @@ async def reached(reach: Reach, instance: str | None = None) -> AsyncIterator[No
         return
     from skywire.cli.control.afar import dialled  # a network is loaded only where one is needed
 
-    async with dialled(reach) as (client, hint):
+    async with dialled(reach) as (client, name, hint):
         with told(hint):
-            node = await _greet(client, reach.via, reach.seconds, reach.seconds)
+            node = await _greet(client, name, reach.seconds, reach.seconds)
             if instance is not None:
                 _check_name(instance, [each.name for each in await node.ask(node.apps.list())])
             yield node
