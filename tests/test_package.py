@@ -118,7 +118,9 @@ def test_imports_only_go_down(path: Path) -> None:
     "module", ["skywire", "skywire.app", "skywire.app.trial", *(place.partition(":")[0] for place in BUILT_IN.values())]
 )
 def test_importing_the_library_loads_no_program_and_no_web_library(module: str) -> None:
-    code = f"import sys, {module}; print('\\n'.join(sys.modules))"
+    code = (
+        f"import sys\nfrom {module} import *\nprint('\\n'.join(sys.modules))"  # names are imported when they are used
+    )
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert {name.partition(".")[0] for name in loaded}.isdisjoint(CLI_AND_WEB)
     assert not [name for name in loaded if name.startswith(("skywire.cli", "skywire.http", "skywire.visor"))]
@@ -128,7 +130,8 @@ def test_importing_the_library_loads_no_program_and_no_web_library(module: str) 
 def test_a_definition_can_be_looked_at_without_its_behaviour(place: str) -> None:
     module = place.partition(":")[0]
     code = (
-        f"import sys, skywire, skywire.app.options, skywire.apps; before = set(sys.modules); import {module}\n"
+        "import sys, skywire.app.options, skywire.apps\nfrom skywire import *\nfrom skywire.app import *\n"
+        f"before = set(sys.modules); import {module}\n"
         "print('\\n'.join(set(sys.modules) - before))"
     )
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()

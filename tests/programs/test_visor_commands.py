@@ -329,15 +329,15 @@ def typed(machine: Machine, answer: str, line: str) -> int:
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_completion(machine: Machine, node: Served, shell: str) -> None:
+def test_completion(machine: Machine, node: Served, shell: str, tmp_path: Path) -> None:
     script = words(machine, f"completion {shell}")
     for name in ("log-level", "talker", "i-know-what-im-doing"):
         assert name in script
     if shell == "bash":
-        commands = 'COMP_WORDS=(skywire app talker s); COMP_CWORD=3; _skywire; echo "${COMPREPLY[@]}"'
-        done = subprocess.run(
-            ["bash", "-c", f"{script}\n{commands}"], capture_output=True, text=True, timeout=PATIENCE, check=True
-        )
+        file = tmp_path / "completion"
+        file.write_text(script)
+        commands = f'. {file}; COMP_WORDS=(skywire app talker s); COMP_CWORD=3; _skywire; echo "${{COMPREPLY[@]}}"'
+        done = subprocess.run(["bash", "-c", commands], capture_output=True, text=True, timeout=PATIENCE, check=True)
         assert done.stdout == "start stop status say\n"
 
 

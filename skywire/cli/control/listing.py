@@ -13,11 +13,11 @@ from skywire.app.limits import RestartPolicy
 from skywire.app.record import InstanceInfo
 from skywire.app.typed_json import encode
 from skywire.cli.control.instance import show_outcome
-from skywire.cli.control.nodes import Node, Process, Survey, reached, run, run_on, survey
+from skywire.cli.control.nodes import Node, Process, Survey, reached, require_any, run, run_on, survey
 from skywire.cli.control.reach import LOCAL, Reach
 from skywire.cli.control.settings import configured, pairs
 from skywire.cli.control.words import visible
-from skywire.cli.program import ExitCode, Json, NotReached, UsageError, show_json
+from skywire.cli.program import ExitCode, Json, UsageError, show_json
 from skywire.control.local import Found, runtime_folder
 
 
@@ -161,14 +161,7 @@ async def looked(reach: Reach) -> Survey:
         async with reached(reach) as node:
             return await look_at(node)
     found = await survey(reach)
-    if reach.name is not None:
-        found = Survey(
-            {name: each for name, each in found.processes.items() if name.startswith(reach.name)},
-            {name: each for name, each in found.silent.items() if name.startswith(reach.name)},
-        )
-    if not found.processes and not found.silent:
-        named = "no node of that name runs here" if reach.name is not None else "no node runs here"
-        raise NotReached(f"{named}; start one with: skywire visor")
+    require_any(found, reach.name)
     return found
 
 

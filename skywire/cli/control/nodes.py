@@ -101,15 +101,17 @@ class Process:
 @final
 @dataclass
 class Survey:
-    """All processes of this machine.
+    """The processes of this machine.
 
     Args:
         processes: by the names of their sockets.
         silent: those that have not answered, each with the reason.
+        names: of all processes, also of those that were not asked.
     """
 
     processes: dict[str, Process] = field(default_factory=dict)
     silent: dict[str, str] = field(default_factory=dict)
+    names: tuple[str, ...] = ()
 
 
 def run_on(reach: Reach, work: Callable[[Node], Awaitable[T]], *, instance: str | None = None) -> T:
@@ -163,23 +165,39 @@ async def reached(reach: Reach, instance: str | None = None) -> AsyncIterator[No
 
 
 async def survey(reach: Reach) -> Survey:
-    """Ask all processes of this machine who they are, and what apps they have; at the same time, and not for long."""
+    """Ask the processes of this machine who they are, and what apps they have; at the same time, and not for long.
+
+    Args:
+        reach: where it names a process, only that one is asked, or those whose names begin so.
+    """
     seconds = min(HELLO_SECONDS, reach.seconds)
-    found = Survey()
+    found = await find(runtime_folder())
+    answers = Survey()
 
     async def ask(each: Found) -> None:
         try:
             with told():
                 async with controlling(each.path) as client:
                     node = await _greet(client, each.name, seconds, seconds)
-                    found.processes[each.name] = Process(each, node.hello, await node.ask(node.apps.list()))
+                    answers.processes[each.name] = Process(each, node.hello, await node.ask(node.apps.list()))
         except SkywireError as error:
-            found.silent[each.name] = f"{visible(each.name)}: {error}"
+            answers.silent[each.name] = f"{visible(each.name)}: {error}"
 
     async with create_task_group() as task_group:
-        for each in await find(runtime_folder()):
+        for each in _meant(found, reach.name):
             task_group.start_soon(ask, each)
-    return Survey(dict(sorted(found.processes.items())), dict(sorted(found.silent.items())))
+    return Survey(
+        dict(sorted(answers.processes.items())),
+        dict(sorted(answers.silent.items())),
+        tuple(each.name for each in found),
+    )
+
+
+def _meant(found: tuple[Found, ...], name: str | None) -> list[Found]:
+    """Those that a name means: the one that has it, else those whose names begin so."""
+    if name is None:
+        return list(found)
+    return [each for each in found if each.name == name] or [each for each in found if each.name.startswith(name)]
 
 
 async def _greet(client: Client, name: str, hello_seconds: float, seconds: float) -> Node:
@@ -197,14 +215,16 @@ async def _in_time(call: Awaitable[T], seconds: float, name: str) -> T:
 
 def _choose(known: Survey, name: str | None, instance: str | None) -> Process:
     """The process that is meant."""
-    if name is not None:
-        process = _named(known, name)
-        if instance is not None:
-            _check_name(instance, [each.name for each in process.apps])
-        return process
+    require_any(known, name)
     everyone = list(known.processes.values())
-    if not everyone and not known.silent:
-        raise NotReached(f"no node runs here; {_START}")
+    if name is not None:
+        if len(everyone) + len(known.silent) > 1:
+            names = ", ".join([*known.processes, *known.silent])
+            raise NotReached(f"several nodes have names that begin with {visible(name)!r}: {visible(names)}")
+        for process in everyone:
+            if instance is not None:
+                _check_name(instance, [each.name for each in process.apps])
+            return process
     if instance is None:
         fitting = [each for each in everyone if each.hello.mode is RunMode.VISOR_APP]
     else:
@@ -221,15 +241,17 @@ def _choose(known: Survey, name: str | None, instance: str | None) -> Process:
     raise _no_such_name(instance, [app.name for each in everyone for app in each.apps])
 
 
-def _named(known: Survey, name: str) -> Process:
-    names = sorted([*known.processes, *known.silent])
-    fitting = [name] if name in names else [each for each in names if each.startswith(name)]
-    if len(fitting) != 1:
-        problem = "several nodes have names that begin so" if fitting else "no node of that name runs here"
-        raise NotReached(f"{visible(name)!r}: {problem}; there are: {visible(', '.join(names)) or 'none'}")
-    if fitting[0] in known.silent:
-        raise NotReached(known.silent[fitting[0]])
-    return known.processes[fitting[0]]
+def require_any(known: Survey, name: str | None) -> None:
+    """Accept a survey that has found somebody.
+
+    Raises:
+        NotReached: nobody runs, or nobody of that name.
+    """
+    if known.processes or known.silent:
+        return
+    if not known.names:
+        raise NotReached(f"no node runs here; {_START}")
+    raise NotReached(f"no node {visible(name or '')!r} runs here; there are: {visible(', '.join(known.names))}")
 
 
 def _listed(processes: Iterable[Process]) -> str:
