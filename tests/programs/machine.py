@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import pty
+import select
 import shutil
 import subprocess
 import sys
@@ -88,6 +90,24 @@ class Machine:
             serve_node(self.folder / name, self.folder / "run" / f"{name}.sock", *configs, mode=mode, program=program)
         ) as served:
             yield served
+
+    def at_terminal(self, line: str, prompt: str = "", answer: str = "") -> tuple[int, str]:
+        """Run it at a terminal of its own, where ``answer`` is typed when ``prompt`` is shown: exit code, all shown."""
+        pid, terminal = pty.fork()
+        if pid == 0:
+            os.execvpe(SKYWIRE[0], [*SKYWIRE, *line.split()], {**self.environment, "TERM": "xterm"})
+        shown = b""
+        try:
+            while select.select([terminal], [], [], PATIENCE)[0] and (piece := os.read(terminal, 4096)):
+                shown += piece
+                if prompt and shown.endswith(prompt.encode()):
+                    os.write(terminal, f"{answer}\n".encode())
+        except OSError:
+            pass  # how the end of a terminal shows
+        finally:
+            os.close(terminal)
+            _, status = os.waitpid(pid, 0)
+        return os.waitstatus_to_exitcode(status), shown.decode()
 
     def until(self, condition: Callable[[], bool]) -> None:
         """Wait for something that nothing tells of."""

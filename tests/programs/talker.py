@@ -36,6 +36,7 @@ class Say:
 @dataclass(frozen=True)
 class Count:
     first: int = 1
+    reach: int = option(0, help="A name that programs might use themselves.")
     last: int | None = None
 
 

@@ -101,6 +101,17 @@ def test_a_narrow_table_says_what_it_leaves_out(machine: Machine, node: Served) 
     assert "\x1b" not in done.stdout
 
 
+def test_colours_are_for_terminals_and_none_come_from_others(machine: Machine, node: Served) -> None:
+    code, shown = machine.at_terminal("app ls")
+    assert code == 0
+    assert "\x1b[32mrunning" in shown
+    assert "\x1b[31merrored" in shown
+    assert (r"frail\x1b[2J" in shown, "\x1b[2J" in shown) == (True, False)
+    code, shown = machine.at_terminal("cli visor log --last 1")
+    assert (code, shown.startswith("\x1b[33m1970-01-01")) == (0, True)
+    assert (r"\x1b[2J" in shown, "\x1b[2J" in shown, "\x9b" in shown) == (True, False, False)
+
+
 def test_the_list_as_json(machine: Machine, node: Served) -> None:
     found = apps(machine.run("app ls --json"))
     assert list(found) == ["talker", "pty", "frail", "idle"]

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import pty
 import re
 import signal
 import subprocess
@@ -23,7 +21,7 @@ from skywire.cli.main import app
 from skywire.keys import PubKey
 from tests.app.site import definition, instance
 from tests.programs.control_node import OTHER, Served, findings
-from tests.programs.machine import SKYWIRE, Machine, new_machine
+from tests.programs.machine import Machine, new_machine
 from tests.programs.running import PATIENCE
 from tests.programs.talker import TALKER
 
@@ -302,27 +300,9 @@ def test_a_passcode_is_no_argument(machine: Machine, node: Served, tmp_path: Pat
     assert options_of(node).passcode == "hush"
     assert words(machine, "cli visor app arg passcode vpn remove") == "vpn: stopped\n"
     assert options_of(node).passcode == ""
-    assert typed(machine, "typed in", "cli visor app arg passcode vpn") == 0
+    code, shown = machine.at_terminal("cli visor app arg passcode vpn", "passcode: ", "typed in")
+    assert (code, "typed in" in shown) == (0, False)
     assert options_of(node).passcode == "typed in"
-
-
-def typed(machine: Machine, answer: str, line: str) -> int:
-    """Run it at a terminal of its own, at which ``answer`` is typed when it asks."""
-    pid, terminal = pty.fork()
-    if pid == 0:
-        os.execvpe(SKYWIRE[0], [*SKYWIRE, *line.split()], machine.environment)
-    shown = b""
-    while b"passcode: " not in shown:
-        shown += os.read(terminal, 100)
-    os.write(terminal, f"{answer}\n".encode())
-    try:
-        while piece := os.read(terminal, 100):
-            shown += piece
-    except OSError:
-        pass  # how the end of a terminal shows
-    os.close(terminal)
-    assert answer.encode() not in shown
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
 # --- completion

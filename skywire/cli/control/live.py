@@ -20,6 +20,7 @@ from skywire.cli.control.listing import look_at, looked
 from skywire.cli.control.nodes import Process, Survey, reached
 from skywire.cli.control.reach import Reach
 from skywire.cli.control.tables import made_table, text
+from skywire.cli.program import NotReached
 from skywire.control.local import controlling
 from skywire.errors import SkywireError
 from skywire.net.background import Background
@@ -97,10 +98,11 @@ class _Board:
             with told():
                 async with controlling(process.found.path) as client:
                     await self.listen(client.of(EventsAPI, "events").events())
-        except SkywireError:
-            self._news.set()  # it has ended, or tells no events: it is looked at from time to time
-        finally:
+        except NotReached:  # it has ended, and may begin anew
             self._followed.discard(process.found.name)
+            self._news.set()
+        except SkywireError:
+            pass  # it tells no events: it is looked at from time to time
 
     def _drawn(self, found: Survey) -> RenderableType:
         table, left_out = made_table(COLUMNS, rows_of(found), self._console.width)

@@ -24,7 +24,8 @@ from skywire.cli.control.settings import FROM_FILE, from_file, pairs
 from skywire.cli.control.words import visible, visible_lines
 from skywire.cli.program import UsageError
 
-_REACH: Final = "reach"
+_REACH: Final = "skywire_reach"
+"""Its name among the arguments, which no app has."""
 
 
 def call(
