@@ -175,8 +175,10 @@ def change_file(path: Path, edit: Edit) -> Loaded:
         reading, meaning = _read(before)
         try:
             after = edit(before, None if reading.problems else meaning)
-        except (DocumentError, TypeError, ValueError) as error:  # no JSON, or no place for it
-            raise ConfigError(f"{path}: {error}") from None
+        except DocumentError as error:
+            raise ConfigError(f"{path} cannot be changed so: {error.reason}") from None
+        except (TypeError, ValueError) as error:  # no JSON, or no place for it
+            raise ConfigError(f"{path} cannot be changed so: {error}") from None
         loaded = _loaded(path, after)
         if len(after.text.encode()) > MAX_FILE:
             raise ConfigError(f"{path} would have more than {MAX_FILE} bytes")
