@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skywire.json_document import MAX_DEPTH, Document, DocumentError, KeyPath, parse_path, show_path
+from skywire.json_document import MAX_DEPTH, Document, DocumentError
+from skywire.key_path import KeyPath, parse_path, show_path
 
 TEXT = """\
 {

@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skywire.app.interface import Role
-from skywire.json_document import show_path
+from skywire.key_path import show_path
 from skywire.keys import PubKey, SecKey
+from skywire.visor.config import dmsg_section, schema, sections
 from skywire.visor.config.errors import ConfigError, WrongSettings
 from skywire.visor.config.file import MAX_FILE, ConfigFile
 from skywire.visor.config.kinds import read_duration, write_duration
@@ -312,9 +313,8 @@ def known_paths() -> list[tuple[str | int, ...]]:
                 if f"{inner.__module__}.{inner.__name__}" in text or hints_of(kind)[field.name] is inner:
                     walk(inner, (*path, name, 0) if "tuple" in text else (*path, name))
 
-    from skywire.visor.config import schema, sections
-
-    kinds = [each for module in (schema, sections) for each in vars(module).values() if is_section(each)]
+    modules = (dmsg_section, schema, sections)
+    kinds = [each for module in modules for each in vars(module).values() if is_section(each)]
     walk(VisorConfig, ())
     return found
 

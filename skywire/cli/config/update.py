@@ -12,7 +12,8 @@ from cyclopts import App, Parameter
 from skywire.app.interface import Role
 from skywire.cli.config.options import ConfigPath, ServicesPath, TestServices, catalogue, config_path, public_keys
 from skywire.cli.program import UsageError
-from skywire.json_document import Document, KeyPath
+from skywire.json_document import Document
+from skywire.key_path import KeyPath
 from skywire.keys import SecKey
 from skywire.visor.config.errors import ConfigError
 from skywire.visor.config.file import Edit, as_path, change_file, load_text

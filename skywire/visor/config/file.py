@@ -12,7 +12,8 @@ from anyio import to_thread
 
 from skywire.app.api import Warned
 from skywire.app.record import InstanceConfig
-from skywire.json_document import Document, DocumentError, KeyPath, parse_path, show_path
+from skywire.json_document import Document, DocumentError
+from skywire.key_path import KeyPath, parse_path, show_path
 from skywire.privatefile import PrivateFile
 from skywire.visor.config.errors import ConfigError, WrongSettings
 from skywire.visor.config.locking import locked

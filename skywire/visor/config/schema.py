@@ -17,11 +17,11 @@ from typing import Final, final
 
 from skywire.app.interface import Role
 from skywire.keys import PubKey, SecKey
+from skywire.visor.config.dmsg_section import Dmsg
 from skywire.visor.config.errors import ConfigError
 from skywire.visor.config.kinds import Port, key, mapping
 from skywire.visor.config.sections import (
     NO_TIME,
-    Dmsg,
     DmsgScp,
     Hypervisor,
     LogServer,
