@@ -6,9 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from skywire.app.catalogue import Catalogue
 from skywire.app.definition import Isolation
 from skywire.app.limits import RestartPolicy
+from skywire.app.options import encode
 from skywire.app.record import InstanceConfig
+from skywire.apps import BUILT_IN
 from skywire.keys import PubKey
 from skywire.visor.config.file import ConfigFile
 from skywire.visor.config.rows import instances
@@ -243,6 +246,14 @@ def test_what_is_there_without_a_row(tmp_path: Path) -> None:
     assert found["debug"].app.options == DebugOptions(allow=(carol, alice))
     assert all(each.auto_start and each.restart is RestartPolicy.ON_FAILURE for each in found.values())
     assert instances(file.config, catalogue("skychat"), trust=False) == ({}, ())
+
+
+def test_the_log_server_is_for_this_machine(tmp_path: Path) -> None:
+    file = made(tmp_path, log_server={"local_addr": ":8002"})
+    found, _ = instances(file.config, Catalogue(BUILT_IN, ()), trust=False)
+    assert found["log-server"].app.trouble is None
+    assert encode(found["log-server"].app.options)["local"] == "127.0.0.1:8002"
+    assert found["debug"].app.trouble is None
 
 
 def test_a_row_overrides_what_is_there_without_it(tmp_path: Path) -> None:
