@@ -195,6 +195,11 @@ def test_unknown_keys_at_any_depth(tmp_path: Path) -> None:
     ]
 
 
+def test_names_that_no_terminal_shows(tmp_path: Path) -> None:
+    file = made(tmp_path, **{"\ud800\n\x1b[31m": 1})
+    assert warned(file) == [f'line 3: "\\ud800\\n\\u001b[31m": {UNKNOWN}']
+
+
 def test_older_names(tmp_path: Path) -> None:
     file = made(tmp_path, dmsgpty={"port": 23}, stcp={"local_address": ":1"}, routing={"setup_nodes": [ALICE]})
     assert (file.config.pty.dmsg_port, file.config.skywire_tcp.listening_address) == (23, ":1")
