@@ -271,7 +271,7 @@ class _Row:
         except ValueError:
             head = ""
         named = (row.name, head, row.binary)
-        return next((each for each in named if each in offered), row.name or head or self._name)
+        return next((each for each in named if each in offered), head or row.name or self._name)
 
 
 def _program_reason(program: str, *, trust: bool) -> str:
