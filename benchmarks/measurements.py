@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
-from benchmarks import roles
+from benchmarks import roles, visor
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,7 @@ class Size:
         operations: handshakes' worth of arithmetic of one sample.
         echoes: samples of round trips in each round. Their time depends on which cores the system happens to place the
             processes, for as long as they live: five samples are too few for a steady median.
+        apps: instances of a node that comes up.
     """
 
     bulk_bytes: int
@@ -28,10 +29,11 @@ class Size:
     connects: int
     operations: int
     echoes: int
+    apps: int
 
 
-FULL: Final = Size(bulk_bytes=512 << 20, round_trips=10_000, connects=1_000, operations=2_000, echoes=3)
-QUICK: Final = Size(bulk_bytes=96 << 20, round_trips=2_000, connects=200, operations=500, echoes=1)
+FULL: Final = Size(bulk_bytes=512 << 20, round_trips=10_000, connects=1_000, operations=2_000, echoes=3, apps=200)
+QUICK: Final = Size(bulk_bytes=96 << 20, round_trips=2_000, connects=200, operations=500, echoes=1, apps=200)
 
 
 @dataclass(frozen=True)
@@ -158,6 +160,10 @@ MEASUREMENTS: Final = (
     _measurement(_dmsg_sessions(32), per_s=("dmsg.sessions_32", "1/s")),
     _measurement(_dmsg_idle, kib=("dmsg.idle_session_kib", "KiB")),
     _measurement(_alone("imports.import_skywire"), ms=("import_skywire_ms", "ms")),
+    _measurement(lambda size: {"s": visor.start_seconds(size.apps)}, s=("visor.apps_200_s", "s")),
+    _measurement(lambda _: {"mib": visor.idle_mib()}, mib=("visor.idle_mib", "MiB")),
+    _measurement(lambda _: {"ms": visor.command_ms("app", "ls", apps=20)}, _echoes, ms=("cli.app_ls_ms", "ms")),
+    _measurement(lambda _: {"ms": visor.version_ms()}, _echoes, ms=("cli.version_ms", "ms")),
 )
 
 
@@ -189,4 +195,8 @@ TARGETS: Final = (
     Target("dmsg.sessions_32", "floor.session_crypto", 0.4, at_least=True),
     Target("dmsg.idle_session_kib", None, 30, at_least=False),
     Target("import_skywire_ms", None, 150, at_least=False),
+    Target("visor.apps_200_s", None, 2, at_least=False),
+    Target("visor.idle_mib", None, 70, at_least=False),
+    Target("cli.app_ls_ms", None, 300, at_least=False),
+    Target("cli.version_ms", None, 200, at_least=False),
 )

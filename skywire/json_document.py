@@ -10,22 +10,20 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, NoReturn, TypeAlias, final
+from types import MappingProxyType
+from typing import Final, NoReturn, final
 
 from skywire.errors import SkywireError
+from skywire.key_path import KeyPath, show_path
 
 MAX_DEPTH: Final = 64
 """Objects and lists in one another; upstream's deepest configuration has 6."""
-LONGEST_SHOWN: Final = 100
-"""Characters of a name that errors show."""
 
-KeyPath: TypeAlias = tuple[str | int, ...]
-"""Names of members and indexes of items, from the top."""
-
+_MOST_DIGITS: Final = 4000
+"""Of a whole number; Python reads 4300 unless told otherwise."""
+_NO_CHILDREN: Final[Mapping[str | int, Node]] = MappingProxyType({})
 _BLANKS: Final = re.compile(r"[ \t\n\r]*")
 _NESTING: Final = re.compile(r'"(?:[^"\\]|\\.)*(?:"|\Z)|[][{}]', re.DOTALL)
-_PLAIN_NAME: Final = re.compile(r"[A-Za-z0-9_-]+")
-_STEP: Final = re.compile(r'\.?(?:\[([0-9]{1,6})\]|("(?:[^"\\]|\\.)*")|([^."\[\]]+))')
 
 
 class DocumentError(SkywireError):
@@ -255,7 +253,7 @@ class _Reader:
             case "[":
                 return self._list(begin, start, line, path)
         found: tuple[object, int] = self._scan(self._text, begin)
-        return Node(found[0], start, begin, found[1], line, {})
+        return Node(found[0], start, begin, found[1], line, _NO_CHILDREN)
 
     def _object(self, begin: int, start: int, line: int, path: KeyPath) -> Node:
         children: dict[str | int, Node] = {}
@@ -299,37 +297,6 @@ class _Reader:
         return self._line
 
 
-def show_path(path: KeyPath) -> str:
-    """A path for people, such as ``launcher.apps[2].args``."""
-    text = ""
-    for step in path:
-        if isinstance(step, int):
-            text += f"[{step}]"
-        else:
-            name = step[:LONGEST_SHOWN]
-            text += f".{name if _PLAIN_NAME.fullmatch(name) else _dump(name)}"
-    return text.removeprefix(".")
-
-
-def parse_path(text: str) -> KeyPath:
-    """Read what :func:`show_path` writes.
-
-    Raises:
-        ValueError: it is no path.
-    """
-    path: list[str | int] = []
-    at = 0
-    while at < len(text):
-        step = _STEP.match(text, at)
-        if step is None or (step[0].startswith(".") == (at == 0 or step[1] is not None)):
-            break
-        at = step.end()
-        path.append(int(step[1]) if step[1] is not None else json.loads(step[2]) if step[2] is not None else step[3])
-    if at < len(text) or not path:
-        raise ValueError(f"{text[:LONGEST_SHOWN]!r} is no path of a key, such as launcher.apps[0].name")
-    return tuple(path)
-
-
 def _dump(value: object, *, indent: str | None = None, separators: tuple[str, str] | None = None) -> str:
     text = json.dumps(value, indent=indent, separators=separators, ensure_ascii=False, allow_nan=False)
     try:
@@ -337,10 +304,6 @@ def _dump(value: object, *, indent: str | None = None, separators: tuple[str, st
     except UnicodeEncodeError:  # a lone surrogate, which can only be written escaped
         return json.dumps(value, indent=indent, separators=separators, allow_nan=False)
     return text
-
-
-_MOST_DIGITS: Final = 4000
-"""Of a whole number; Python reads 4300 unless told otherwise."""
 
 
 def _refuse_constant(name: str) -> NoReturn:

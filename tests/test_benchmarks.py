@@ -12,7 +12,7 @@ import pytest
 from benchmarks.measurements import MEASUREMENTS, QUICK, TARGETS, Measurement, Size
 
 ROOT = Path(__file__).parent.parent
-TINY = Size(bulk_bytes=1 << 20, round_trips=100, connects=2, operations=2, echoes=1)
+TINY = Size(bulk_bytes=1 << 20, round_trips=100, connects=2, operations=2, echoes=1, apps=3)
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -66,7 +66,14 @@ FLOORS = [
     {"skywire.net", "skywire.runtime"},
     {"skywire.wire"},
     {"skywire.keys", "skywire.keyfile"},
-    {"skywire.errors", "skywire.json_document", "skywire.log_levels", "skywire.privatefile", "skywire.version"},
+    {
+        "skywire.errors",
+        "skywire.json_document",
+        "skywire.key_path",
+        "skywire.log_levels",
+        "skywire.privatefile",
+        "skywire.version",
+    },
 ]
 
 

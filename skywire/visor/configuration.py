@@ -83,15 +83,13 @@ class Configuration:
     async def revoke(self, key: PubKey, knowing: bool = False) -> None:
         """See the protocol."""
         async with self._changing:
-            grants = [each for each in self._access.grants if each.key == key]
-            if not grants:
+            if all(each.key != key for each in self._access.grants):
                 raise ConfigurationError(f"{key} may not control this node anyway")
             self._guard(f"shutting {key} out", (RPC.name,), knowing)
             others = [each for each in self._access.grants if each.key != key]
+            await self._write(f"{CONTROL}.{key}", None)  # first: of a hypervisor it counts for nothing
             if self._hypervisor(key):
                 await self._write(HYPERVISORS, [str(each.key) for each in others if each.source == HYPERVISORS])
-            if any(each.source == CONTROL for each in grants):
-                await self._write(f"{CONTROL}.{key}", None)
             self._access.replace(others)
 
     async def set_log_level(self, level: str) -> None:

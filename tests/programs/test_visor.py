@@ -16,8 +16,8 @@ import pytest
 from skywire.app.api import VisorAPI
 from skywire.control.client import NodeGone, RemoteError
 from skywire.visor.config.file import ConfigFile
-from tests.programs.nodes import Node
 from tests.programs.running import PATIENCE, Network
+from tests.programs.visor_program import Node
 
 STOP_SECONDS = 8.0
 """Within which a node has ended, whatever goes on."""

@@ -15,7 +15,8 @@ from rich.text import Text
 from skywire.app.api import Warned
 from skywire.cli.config.options import ConfigPath, catalogue, config_path
 from skywire.cli.program import ExitCode, Json, show_json
-from skywire.json_document import Document, parse_path
+from skywire.json_document import Document
+from skywire.key_path import parse_path
 from skywire.visor.config.errors import ConfigError, WrongSettings
 from skywire.visor.config.file import ConfigFile, placed
 from skywire.visor.config.rows import instances, row_names

@@ -12,7 +12,8 @@ from cyclopts import App, Parameter
 from skywire.app.interface import Role
 from skywire.cli.config.options import ConfigPath, ServicesPath, TestServices, catalogue, config_path, public_keys
 from skywire.cli.program import UsageError
-from skywire.json_document import Document, KeyPath
+from skywire.json_document import Document
+from skywire.key_path import KeyPath
 from skywire.keys import SecKey
 from skywire.visor.config.errors import ConfigError
 from skywire.visor.config.file import Edit, as_path, change_file, load_text
@@ -141,9 +142,12 @@ def control(public_key: str, role: str, /, *, config: ConfigPath = None) -> None
 def _change(config: Path | None, edit: Edit) -> None:
     """Change the file; what would not load, or would break an app, is refused."""
     path = config_path(config)
+    is_new = False
 
     def careful(document: Document, meaning: VisorConfig | None) -> Document:
+        nonlocal is_new
         after = edit(document, meaning)
+        is_new = after.text != document.text
         before = {} if meaning is None else _broken(meaning)
         for name, reason in _broken(load_text(path, after.text).config).items():
             if name not in before:
@@ -151,7 +155,8 @@ def _change(config: Path | None, edit: Edit) -> None:
         return after
 
     change_file(path, careful)
-    print(f"{path} is changed; what was there before is in {path.name}.bak", file=sys.stderr)
+    kept = f"{path} is changed; what was there before is in {path.name}.bak"
+    print(kept if is_new else f"{path} says so already", file=sys.stderr)
 
 
 def _broken(config: VisorConfig) -> dict[str, str]:

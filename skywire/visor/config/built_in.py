@@ -29,8 +29,9 @@ def _log_server(config: VisorConfig) -> Mapping[str, object]:
     options: dict[str, object] = {
         "allow": _keys((*config.survey_whitelist, *config.user_survey_whitelist, *config.hypervisors))
     }
-    if config.log_server.local_addr:
-        options["local"] = config.log_server.local_addr
+    local = config.log_server.local_addr
+    if local:
+        options["local"] = f"127.0.0.1{local}" if local.startswith(":") else local  # it is never for other machines
     return options
 
 

@@ -12,7 +12,8 @@ from anyio import to_thread
 
 from skywire.app.api import Warned
 from skywire.app.record import InstanceConfig
-from skywire.json_document import Document, DocumentError, KeyPath, parse_path, show_path
+from skywire.json_document import Document, DocumentError
+from skywire.key_path import KeyPath, parse_path, show_path
 from skywire.privatefile import PrivateFile
 from skywire.visor.config.errors import ConfigError, WrongSettings
 from skywire.visor.config.locking import locked
@@ -175,8 +176,10 @@ def change_file(path: Path, edit: Edit) -> Loaded:
         reading, meaning = _read(before)
         try:
             after = edit(before, None if reading.problems else meaning)
-        except (DocumentError, TypeError, ValueError) as error:  # no JSON, or no place for it
-            raise ConfigError(f"{path}: {error}") from None
+        except DocumentError as error:
+            raise ConfigError(f"{path} cannot be changed so: {error.reason}") from None
+        except (TypeError, ValueError) as error:  # no JSON, or no place for it
+            raise ConfigError(f"{path} cannot be changed so: {error}") from None
         loaded = _loaded(path, after)
         if len(after.text.encode()) > MAX_FILE:
             raise ConfigError(f"{path} would have more than {MAX_FILE} bytes")

@@ -9,7 +9,8 @@ from typing import Final
 
 from platformdirs import user_data_path
 
-from skywire.json_document import Document, KeyPath
+from skywire.json_document import Document
+from skywire.key_path import KeyPath
 from skywire.keys import PubKey, SecKey
 from skywire.version import __version__
 from skywire.visor.config.kinds import write_duration

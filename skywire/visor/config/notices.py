@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from skywire.app.interface import Role
 from skywire.errors import InvalidAddress
-from skywire.json_document import KeyPath
+from skywire.key_path import KeyPath
 from skywire.log_levels import LOG_LEVELS
 from skywire.net.address import HostPort
 from skywire.version import __version__

@@ -16,7 +16,8 @@ from typing import Annotated, Final, TypeGuard, TypeVar, Union, final, get_args,
 from skywire.app.interface import Role
 from skywire.app.typed_json import MisfitError, decode, fields_of, name_of
 from skywire.errors import InvalidKey
-from skywire.json_document import KeyPath, Node
+from skywire.json_document import Node
+from skywire.key_path import KeyPath
 from skywire.keys import PubKey, SecKey
 from skywire.visor.config.kinds import FIRST_OF_LIST, KEYS, SECRET, Within, read_duration
 
@@ -45,9 +46,8 @@ class Reading:
             if field is None:
                 self.notices.append(((*path, name), _unknown(str(name), known)))
             elif field.name in found:
-                self.notices.append(
-                    ((*path, name), f"it stands there twice: {found[field.name]} is the one that counts")
-                )
+                text = f"it stands there twice: {found[field.name]} is the one that counts"
+                self.notices.append(((*path, name), text))
             elif child.value is not None:
                 found[field.name] = str(name)
                 self._member(values, kind, field, child, (*path, name))
@@ -72,15 +72,14 @@ class Reading:
             return self._mapping(arguments, node, path, secret=secret)
         if hint in _READERS:
             return _READERS[hint](node.value)
-        if (
-            isinstance(hint, type)
-            and hint.__module__.startswith("skywire.visor.config")
-            and node.value.__class__ is dict
-        ):
+        if is_section(hint) and isinstance(node.value, dict):
             return self.section(hint, node, path)
-        if secret:
-            raise MisfitError(f"{_wanted(hint)} is expected, this is something else")
-        return _plain(hint, node.value)
+        try:
+            return _plain(hint, node.value)
+        except MisfitError:
+            if secret:
+                raise MisfitError(f"{_wanted(hint)} is expected, this is something else") from None
+            raise
 
     def _member(
         self, values: dict[str, object], kind: type[object], field: Field[object], node: Node, path: KeyPath
@@ -109,16 +108,16 @@ class Reading:
         found: dict[object, object] = {}
         for name, child in node.children.items():
             try:
-                key = PubKey.from_hex(str(name)) if hints[0] is PubKey else name
-                found[key] = (
-                    child.value if hints[1] is object else self.value(hints[1], child, (*path, name), secret=secret)
-                )
+                key = _public_key(name) if hints[0] is PubKey else name
+                found[key] = self.value(hints[1], child, (*path, name), secret=secret)
             except (MisfitError, ValueError) as error:
                 self.problems.append(((*path, name), str(error)))
         return found
 
     def _either(self, hints: tuple[object, ...], node: Node, path: KeyPath, *, secret: bool) -> object:
         wanted = [hint for hint in hints if hint is not type(None)]
+        if wanted == [PubKey] and isinstance(node.value, str) and not node.value.strip("0"):
+            return None  # how upstream writes a key that there is not
         for hint in wanted[1:]:
             if type(node.value) is hint:
                 return node.value

@@ -8,7 +8,8 @@ from typing import Final, TypeVar
 from skywire.app.options import describe
 from skywire.app.record import InstanceConfig
 from skywire.app.typed_json import encode
-from skywire.json_document import Document, KeyPath
+from skywire.json_document import Document
+from skywire.key_path import KeyPath
 from skywire.visor.config.args import join_args
 from skywire.visor.config.built_in import BUILT_IN, options_unless_set, said_elsewhere
 from skywire.visor.config.rows import (

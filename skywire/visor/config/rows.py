@@ -64,9 +64,7 @@ def instances(
     for at, (name, row) in enumerate(zip(row_names(config.launcher.apps), config.launcher.apps, strict=True)):
         place = f"launcher.apps[{at}]"
         if name in found or name in struck:
-            warnings.append(
-                Warned(place, f"there is a row before it with the name {name}, which is the one that counts")
-            )
+            warnings.append(Warned(place, f"a row before it has the name {name} too, and is the one that counts"))
         elif row.removed:
             struck.add(name)
         else:
@@ -273,7 +271,7 @@ class _Row:
         except ValueError:
             head = ""
         named = (row.name, head, row.binary)
-        return next((each for each in named if each in offered), row.name or head or self._name)
+        return next((each for each in named if each in offered), head or row.name or self._name)
 
 
 def _program_reason(program: str, *, trust: bool) -> str:

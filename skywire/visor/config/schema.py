@@ -17,10 +17,11 @@ from typing import Final, final
 
 from skywire.app.interface import Role
 from skywire.keys import PubKey, SecKey
+from skywire.visor.config.dmsg_section import Dmsg
+from skywire.visor.config.errors import ConfigError
 from skywire.visor.config.kinds import Port, key, mapping
 from skywire.visor.config.sections import (
     NO_TIME,
-    Dmsg,
     DmsgScp,
     Hypervisor,
     LogServer,
@@ -151,3 +152,14 @@ class VisorConfig:
     skymail_bridge: SkymailBridge = key(SkymailBridge())
     dmsghttp_server_path: str = key("")
     hypervisor: Hypervisor | None = key(None)
+
+    @property
+    def identity(self) -> SecKey:
+        """The key.
+
+        Raises:
+            ConfigError: there is none.
+        """
+        if self.sk is None:
+            raise ConfigError("sk: there is no secret key")
+        return self.sk

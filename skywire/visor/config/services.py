@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, final
 
-from skywire.json_document import Document, DocumentError, KeyPath, Node
+from skywire.json_document import Document, DocumentError, Node
+from skywire.key_path import KeyPath
 from skywire.keys import PubKey
+from skywire.visor.config.dmsg_section import StaticServer
 from skywire.visor.config.errors import ConfigError, WrongSettings
 from skywire.visor.config.file import placed
 from skywire.visor.config.kinds import key
 from skywire.visor.config.reading import Reading
-from skywire.visor.config.sections import StaticServer
 
 MAX_FILE: Final = 1 << 20
 """Bytes of a file of services; upstream's has 7000."""

@@ -5,7 +5,7 @@
 | the file itself | ``-c`` | ``SKYWIRE_CONFIG`` | | ``./skywire-config.json`` if it exists, else in the user's folder |
 | identity | | ``SKYWIRE_SK`` | ``sk`` | none: an error |
 | log_level | ``log_level`` | ``SKYWIRE_LOG_LEVEL`` | ``log_level`` | info |
-| local_path | ``local_path`` | ``SKYWIRE_LOCAL_PATH`` | ``local_path`` | the user's folder for data |
+| local_path | ``local_path`` | ``SKYWIRE_LOCAL_PATH`` | ``local_path`` | ./local, or the user's folder without a file |
 | discovery | ``discovery`` | ``SKYWIRE_DMSG_DISC`` | ``dmsg.discovery`` | none |
 | min_sessions | ``min_sessions`` | | ``dmsg.sessions_count`` | 2 |
 | servers | | | ``dmsg.servers`` | none |
@@ -152,9 +152,7 @@ class _Resolution:
             except InvalidKey as error:
                 raise ConfigError(f"{KEY_VARIABLE}: {error}") from None
             if config.sk is None and config.pk not in {None, key.public}:
-                raise ConfigError(
-                    f"{KEY_VARIABLE} is the key of {key.public}, and the configuration is for {config.pk}"
-                )
+                raise ConfigError(f"{KEY_VARIABLE} is of {key.public}, and the configuration is for {config.pk}")
             self._sources["identity"] = KEY_VARIABLE
             return key
         if config.sk is None:
