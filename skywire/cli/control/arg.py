@@ -8,7 +8,7 @@ from typing import Final
 
 from skywire.app.record import InstanceInfo
 from skywire.app.typed_json import MisfitError, from_text
-from skywire.cli.control.instance import show_outcome
+from skywire.cli.control.instance import show_change
 from skywire.cli.control.nodes import Node, run_on
 from skywire.cli.control.reach import LOCAL, Knowing, Reach
 from skywire.cli.control.settings import FROM_FILE, from_file
@@ -56,19 +56,15 @@ def whitelist(name: str, value: str, /, *, knowing: Knowing = False, reach: Reac
 
 def passcode(name: str, value: str | None = None, /, *, knowing: Knowing = False, reach: Reach = LOCAL) -> None:
     """Its passcode: typed, or the first line of @FILE, or remove."""
-    if value is None:
-        value = _typed()
-    elif value.startswith(FROM_FILE):
-        value = from_file(value)
-    elif value != REMOVE:
+    if value == REMOVE:
+        _change("passcode", name, {}, ("passcode",), knowing, reach)
+        return
+    if value is not None and not value.startswith(FROM_FILE):
         raise UsageError(
             "a passcode is secret, and arguments are not: leave it out to type it, or write @FILE for the first line "
             "of the file"
         )
-    elif value == REMOVE:
-        _change("passcode", name, {}, ("passcode",), knowing, reach)
-        return
-    _change("passcode", name, {"passcode": value}, (), knowing, reach)
+    _change("passcode", name, {"passcode": _typed() if value is None else from_file(value)}, (), knowing, reach)
 
 
 def _set(option: str, name: str, value: str, knowing: bool, reach: Reach) -> None:
@@ -83,7 +79,7 @@ def _change(option: str, name: str, texts: dict[str, str], unset: tuple[str, ...
         return await node.ask(node.apps.configure(name, texts=texts, unset=unset, knowing=knowing))
 
     info = run_on(reach, work, instance=name)
-    show_outcome(info, as_json=False, wanted=info.state.serving or info.state.value == "errored")
+    show_change(info, as_json=False)
 
 
 def _typed() -> str:
@@ -91,4 +87,7 @@ def _typed() -> str:
         os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC))
     except OSError:
         raise UsageError("there is no terminal to type the passcode at: write @FILE for the first line of it") from None
-    return getpass.getpass("passcode: ")
+    try:
+        return getpass.getpass("passcode: ")
+    except EOFError:
+        raise UsageError("no passcode was typed") from None

@@ -164,6 +164,11 @@ def show_outcome(info: InstanceInfo, *, as_json: bool, wanted: bool) -> None:
         print(told)
 
 
+def show_change(info: InstanceInfo, *, as_json: bool) -> None:
+    """Tell what has become of an instance that was given another configuration; see :func:`show_outcome`."""
+    show_outcome(info, as_json=as_json, wanted=info.state is not State.STOPPED)
+
+
 def outcome(info: InstanceInfo) -> str:
     """How an instance is, in one line."""
     why = info.reason or info.status.trouble

@@ -26,7 +26,7 @@ KEPT_BEFORE_FOLLOWING: Final = 10
 WAITING: Final = 4096
 """Lines that come while the kept ones are written."""
 _STYLES: Final = {"debug": "2", "warning": "33", "error": "31", "critical": "1;31"}
-"""Colours of lines by level, as terminals are told (ECMA-48); in other words than the level's name nothing is said."""
+"""Colours of lines by level, as terminals are told them (ECMA-48)."""
 
 Follow: TypeAlias = Annotated[
     bool, Parameter(name=["--follow", "-f"], negative="", help="Go on with what is said from now on, until Ctrl-C.")

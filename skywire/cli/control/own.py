@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import MISSING, Field
-from importlib import import_module
-from importlib.util import find_spec
 from inspect import Parameter as Argument
 from inspect import Signature
 from typing import Annotated, Final, get_type_hints
@@ -18,6 +16,7 @@ from skywire.app.command import AnyCommand, StreamCommand
 from skywire.app.loaded import DefinitionError
 from skywire.app.options import describe
 from skywire.app.typed_json import MisfitError, encode, fields_of, from_text, kind_of
+from skywire.apps import BUILT_IN
 from skywire.cli.control.nodes import Node, run_on
 from skywire.cli.control.reach import LOCAL, VALUED, Reach
 from skywire.cli.control.settings import FROM_FILE, from_file, pairs
@@ -61,11 +60,8 @@ def commands_of(name: str, reach: Reach) -> tuple[AnyCommand, ...]:
 
 def installed(definition: str) -> tuple[AnyCommand, ...]:
     """The commands of a definition; none where it is not installed here, or cannot be loaded."""
-    built_in: Mapping[str, str] = {}
-    if find_spec("skywire.apps") is not None:
-        built_in = import_module("skywire.apps").BUILT_IN
     try:
-        return Catalogue(built_in).get(definition).commands
+        return Catalogue(BUILT_IN).get(definition).commands
     except (NoSuchApp, DefinitionError):
         return ()
 

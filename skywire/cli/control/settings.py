@@ -12,7 +12,7 @@ from cyclopts import Parameter
 from skywire.app.api import OptionDescription
 from skywire.app.record import InstanceInfo
 from skywire.app.typed_json import encode
-from skywire.cli.control.instance import show_outcome
+from skywire.cli.control.instance import show_change
 from skywire.cli.control.nodes import Node, run_on
 from skywire.cli.control.reach import LOCAL, Knowing, Reach
 from skywire.cli.control.words import visible
@@ -64,7 +64,7 @@ def change(
 
     match run_on(reach, work, instance=name):
         case InstanceInfo() as info:
-            show_outcome(info, as_json=as_json, wanted=info.state.value != "stopped")
+            show_change(info, as_json=as_json)
         case options:
             show_options(name, options, as_json=as_json)
 

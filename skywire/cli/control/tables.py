@@ -28,7 +28,6 @@ STATE_STYLES: Final = {
 }
 """Colours, beside the words: nobody has to see colours."""
 SEVERITY_STYLES: Final = {Severity.GREEN: "green", Severity.YELLOW: "yellow", Severity.RED: "bold red"}
-LEVEL_STYLES: Final = {"debug": "dim", "info": "", "warning": "yellow", "error": "red", "critical": "bold red"}
 _NARROWEST: Final = 20
 """Characters that a column of sentences is given before columns are left out."""
 _GAP: Final = 3

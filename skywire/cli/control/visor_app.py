@@ -8,7 +8,7 @@ from cyclopts import Parameter
 
 from skywire.app.definition import Isolation
 from skywire.app.record import InstanceInfo
-from skywire.cli.control.instance import outcome, rm, show_outcome
+from skywire.cli.control.instance import outcome, rm, show_change, show_outcome
 from skywire.cli.control.nodes import Node, run_on
 from skywire.cli.control.reach import LOCAL, Knowing, Reach
 from skywire.cli.control.settings import change, from_file, pairs
@@ -130,7 +130,7 @@ def env(
         return await node.ask(node.apps.arrange(name, environment=environment, knowing=knowing))
 
     info = run_on(reach, work, instance=name)
-    show_outcome(info, as_json=as_json, wanted=info.state.serving)
+    show_change(info, as_json=as_json)
 
 
 def arranged(name: str, reach: Reach, *, auto_start: bool, knowing: bool) -> None:
