@@ -249,7 +249,7 @@ async def test_a_page_that_fails_says_so_and_no_more(host: AppHost, caplog: pyte
 
 @ON_ASYNCIO
 async def test_slow_clients_are_left(host: AppHost, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(web, "PAGE_LIMITS", HttpLimits(head_seconds=0.05, stall_seconds=0.05))
+    monkeypatch.setattr(web, "PAGE_LIMITS", HttpLimits(head_seconds=0.25, stall_seconds=0.25))
     async with page_of(host) as page:
         for sent in (
             b"",
