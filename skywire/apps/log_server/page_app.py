@@ -104,6 +104,7 @@ class _Stream:
         sources = [process_log(visor), *(app_log(visor, str(row["name"])) for row in rows)]
         for source in sources:
             tap.add(source)
+        await tap.begun()
         for name, line in await self._backlog(tap, sources):
             await give(_line(name, line))
         task_group.start_soon(self._note_changes, visor)
