@@ -76,7 +76,7 @@ class LogTap:
             self._task_group.start_soon(self._pump, source)
 
     async def begun(self) -> None:
-        """Wait until lines from now on are in the queue."""
+        """Wait until what has been started hears of what happens from now on."""
         await checkpoint()  # which each new task has used to begin
 
     def skip(self, name: str, lines: Iterable[LogLine]) -> None:
