@@ -49,6 +49,8 @@ def wheel(session: nox.Session) -> None:
     session.install("--force-reinstall", str(built))
     session.chdir("/")
     session.run("python", "-c", "import skywire, pdb, cmd; cmd.Cmd; print(skywire.__version__)")
+    page = "skywire.apps.log_server.__path__[0] + '/page/page.js'"
+    session.run("python", "-c", f"import skywire.apps.log_server; open({page}).close()")
     for program in ("skywire", "dmsg", "standalone"):
         session.run(program, "--version")
 

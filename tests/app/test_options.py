@@ -9,7 +9,7 @@ from enum import Enum
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from skywire.app.options import OptionError, decode, describe, encode, option, read_texts
@@ -151,6 +151,7 @@ JSON = st.recursive(
 )
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # other processes may have the processor
 @given(st.dictionaries(st.sampled_from(list(FULL)), JSON))
 def test_any_json_is_read_or_refused(values: dict[str, object]) -> None:
     try:

@@ -33,11 +33,13 @@ class Facts:
         Raises:
             FacilityAbsent: there is none.
         """
-        if self._host.mode is not RunMode.VISOR_APP:
-            raise FacilityAbsent(
-                f"{self._host.name} runs as {self._host.mode} here, beside no visor that could tell this"
-            )
-        return self._host.facility(VISOR_API)
+        host = self._host
+        try:
+            return host.facility(VISOR_API)
+        except FacilityAbsent:
+            if host.mode is RunMode.VISOR_APP:
+                raise
+            raise FacilityAbsent(f"{host.name} runs as {host.mode}, beside no visor that could tell this") from None
 
     async def health(self) -> bytes:
         """As upstream has it."""

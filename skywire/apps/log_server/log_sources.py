@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, final
 
 from anyio import move_on_after
 from anyio.abc import TaskGroup
+from anyio.lowlevel import checkpoint
 
 from skywire.app.api import VisorAPI
 from skywire.app.feed import Feed
@@ -17,6 +18,8 @@ from skywire.net.conn import CORE
 
 WAITING: Final = 2000
 """Lines that wait for a slow reader before the oldest are dropped."""
+LONGEST: Final = 32_768
+"""Characters of a followed line; the rest is cut, or so many lines would be of any size."""
 _CLEAN_UP_SECONDS: Final = 5.0
 _REMEMBERED: Final = 512
 """Newest lines of what was read that are not told again by following."""
@@ -72,9 +75,13 @@ class LogTap:
             self._followed.add(source.name)
             self._task_group.start_soon(self._pump, source)
 
+    async def begun(self) -> None:
+        """Wait until what has been started hears of what happens from now on."""
+        await checkpoint()  # which each new task has used to begin
+
     def skip(self, name: str, lines: Iterable[LogLine]) -> None:
         """Do not tell these again: they were read after following had begun."""
-        self._read.update((name, round(line.time, 6), line.text) for line in list(lines)[-_REMEMBERED:])
+        self._read.update(_mark(name, _bounded(line)) for line in list(lines)[-_REMEMBERED:])
 
     async def next(self) -> tuple[str, LogLine, int]:
         """The next line with the name of its log, and how many were dropped before it."""
@@ -82,7 +89,7 @@ class LogTap:
         while True:
             (name, line), missed = await self._feed.next()
             dropped += missed
-            told = (name, round(line.time, 6), line.text)
+            told = _mark(name, line)
             if told not in self._read:
                 return name, line, dropped
             self._read.discard(told)
@@ -92,7 +99,7 @@ class LogTap:
         try:
             async for line in lines:
                 if self._wants(line):
-                    self._feed.put((source.name, line))
+                    self._feed.put((source.name, _bounded(line)))
         except SkywireError:
             pass  # the instance is gone; if another one takes its name, it is followed anew
         finally:
@@ -100,3 +107,12 @@ class LogTap:
             if (close := getattr(lines, "aclose", None)) is not None:
                 with move_on_after(_CLEAN_UP_SECONDS, shield=True):
                     await close()
+
+
+def _bounded(line: LogLine) -> LogLine:
+    return line if len(line.text) <= LONGEST else replace(line, text=f"{line.text[:LONGEST]} ...")
+
+
+def _mark(name: str, line: LogLine) -> tuple[str, float, str]:
+    """What tells a line from others; files keep microseconds."""
+    return name, round(line.time, 6), line.text

@@ -158,6 +158,7 @@ class _FollowedLog:
             async with Background() as task_group:
                 tap = LogTap(task_group, query.wants)
                 tap.add(self._source)
+                await tap.begun()
                 kept = await self._source.read(0.0, None)
                 tap.skip(self._source.name, kept)
                 for line in query.select(kept):

@@ -99,14 +99,16 @@ class _Stream:
 
     async def _tell(self, give: Give, visor: VisorAPI, task_group: TaskGroup) -> None:
         tap = LogTap(task_group)
+        task_group.start_soon(self._note_changes, visor)
+        await tap.begun()
         rows = await self._facts.rows()
         await give(server_sent("apps", rows))
         sources = [process_log(visor), *(app_log(visor, str(row["name"])) for row in rows)]
         for source in sources:
             tap.add(source)
+        await tap.begun()
         for name, line in await self._backlog(tap, sources):
             await give(_line(name, line))
-        task_group.start_soon(self._note_changes, visor)
         task_group.start_soon(self._tell_apps, give, visor, tap, rows)
         while True:
             with move_on_after(QUIET_SECONDS) as waiting:
