@@ -14,7 +14,7 @@ import anyio
 import trio.testing
 from anyio import CancelScope, Event, move_on_after, sleep, sleep_forever
 from anyio.abc import TaskStatus
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from skywire.app.dependency import AnyOf, Dependencies, Dependency, Instance
@@ -107,7 +107,7 @@ class Witness:
     deaf: set[str] = field(default_factory=set)
     broken: list[str] = field(default_factory=list)
     lost: dict[str, float] = field(default_factory=dict)  # when an app or a facility was lost last
-    asked: dict[str, float] = field(default_factory=dict)  # when somebody asked for an app last
+    asked: float = -1.0  # when somebody asked for something last
     facilities: Facilities = field(default_factory=Facilities)
 
     async def behave(self, plan: AppPlan, host: AppHost, task_status: TaskStatus[None]) -> None:
@@ -181,9 +181,8 @@ class Witness:
                 self.broken.append(f"{name} of band {plan.band} began before {other} had settled")
 
     def _is_unsettled(self, name: str) -> bool:
-        """Whether it starts; what was asked for at this very moment was not wanted yet when a beginning was decided."""
-        starts = self.launcher()._records[name].phase is Phase.STARTING
-        return starts and self.asked.get(name) != anyio.current_time()
+        """Whether it starts; what is asked for at this very moment was not known when a beginning was decided."""
+        return self.launcher()._records[name].phase is Phase.STARTING and self.asked != anyio.current_time()
 
     def _see_told_end(self, name: str) -> None:
         for other, depends in self.living.items():
@@ -200,6 +199,9 @@ class Witness:
 
     def _used_by_who_ends(self, name: str) -> bool:
         records = self.launcher()._records
+        band = records[name].config.band
+        if any(record.phase is Phase.STOPPING and record.config.band > band for record in records.values()):
+            return True  # higher bands end first
         return any(
             records[other].phase is Phase.STOPPING or (other != name and self._used_by_who_ends(other))
             for other, depends in self.living.items()
@@ -216,7 +218,7 @@ async def command(
     here: Site, what: str, name: str, seconds: float, plans: dict[str, AppPlan], witness: Witness
 ) -> None:
     launcher = here.launcher
-    witness.asked[name] = anyio.current_time()
+    witness.asked = anyio.current_time()
     known = {info.name for info in launcher.list()}
     if what == "provide":
         here.facilities.provide(FACILITIES[len(name) % 2], NETWORK)
@@ -285,8 +287,23 @@ async def history(apps: list[AppPlan], commands: list[tuple[str, int, float]], p
     assert not witness.broken, witness.broken
 
 
+GOOD: Final = AppPlan("good", (), (), RestartPolicy.NEVER, True)
+NEEDS_B: Final = (Instance("b"),)
+
+
 @settings(max_examples=400, deadline=None)
 @given(APPS, COMMANDS, st.booleans())
+@example(
+    [
+        GOOD,
+        AppPlan("SystemExit", (), (), RestartPolicy.NEVER, True),
+        GOOD,
+        AppPlan("good", NEEDS_B, (), RestartPolicy.NEVER, True),
+        AppPlan("deaf", NEEDS_B, (), RestartPolicy.NEVER, True, 2),
+    ],
+    [("wait", 0, 3.0)],
+    False,
+)
 def test_any_history_keeps_the_rules(
     apps: list[AppPlan], commands: list[tuple[str, int, float]], provided: bool
 ) -> None:
