@@ -1,0 +1,4 @@
+"""Apps in processes of their own: children of this process, or processes that others supervise and that attach.
+
+``processes`` is the side that supervises, ``inside`` that of the app; ``docs/protocol/app-process.md`` has what they say.
+"""
