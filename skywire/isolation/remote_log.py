@@ -19,6 +19,9 @@ BATCH: Final = 32
 LOOK_SECONDS: Final = 0.5
 """Between two looks for lines of other threads, which wake nobody."""
 
+SEND_SECONDS: Final = 3.0
+"""For the host to take some lines."""
+
 Send = Callable[[tuple[RemoteLine, ...], int], Awaitable[None]]
 
 
@@ -60,4 +63,5 @@ class RemoteLog(logging.Handler):
         while self._lines:
             lines = tuple(self._lines.popleft() for _ in range(min(BATCH, len(self._lines))))
             dropped, self._dropped = self._dropped, 0
-            await self._send(lines, dropped)
+            with move_on_after(SEND_SECONDS, shield=True):  # they are gone from here, and would be from the log
+                await self._send(lines, dropped)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from anyio import CancelScope, sleep, sleep_forever
 from anyio.abc import TaskStatus
 
-from skywire import EVERYONE, Address, Conn, PubKey, SkywireError
+from skywire import EVERYONE, Address, Conn, DialError, PubKey, SkywireError
 from skywire.app import (
     VISOR_API,
     App,
@@ -232,7 +232,11 @@ class _Everything:
 
     async def dial(self, address: Text) -> Text:
         to, _, text = address.text.partition(" ")
-        async with await self._host.dial(Address.parse(to)) as conn:
+        try:
+            dialled = await self._host.dial(Address.parse(to))
+        except DialError as error:
+            return Text(f"{type(error).__name__}: {error}")
+        async with dialled as conn:
             await conn.send(text.encode())
             await conn.send_eof()
             return Text(b"".join([data async for data in conn]).decode())
@@ -291,7 +295,7 @@ async def misbehave(host: AppHost, options: Manner, *, task_status: TaskStatus[N
             subprocess.Popen([sys.executable, "-c", "import time; time.sleep(1000)"])
             (host.data_dir / "pid").write_text(str(os.getpid()))
             task_status.started()
-            await sleep(0)
+            await sleep(0.2)  # so that the host gets to know
             while True:
                 time.sleep(1)  # noqa: ASYNC251 - it hangs
         case _:

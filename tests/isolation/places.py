@@ -22,6 +22,8 @@ from skywire.app.host import Surroundings
 from skywire.app.launcher import Launcher
 from skywire.app.limits import LauncherLimits, RestartPolicy
 from skywire.app.logs import AppLogs
+from skywire.app.options import decode
+from skywire.app.ownership import on_behalf_of
 from skywire.app.record import InstanceConfig, InstanceInfo
 from skywire.app.registry import ServiceRegistry
 from skywire.app.run_mode import RunMode
@@ -41,6 +43,11 @@ BUILT_IN = {
 PATH = f"{ROOT}:{EXAMPLE}"
 PATIENCE = 30.0
 IMPATIENT = LauncherLimits(start_seconds=20, stop_seconds=0.5, cancel_seconds=5, drain_seconds=0.2, health_seconds=0.05)
+
+
+def hello_options(greeting: str) -> object:
+    """Options of the example's class."""
+    return decode(Catalogue(BUILT_IN, []).get("hello").options, {"greeting": greeting})
 
 
 @dataclass
@@ -63,16 +70,18 @@ class Place:
         self,
         definition: str,
         isolation: Isolation,
+        options: object = None,
+        *,
         restart: RestartPolicy = RestartPolicy.NEVER,
-        **options: object,
+        path: str = PATH,
     ) -> InstanceConfig:
         loaded = self.catalogue.get(definition)
         return InstanceConfig(
             name=definition,
-            app=loaded.bind(loaded.options(**options)),
+            app=loaded.defaults() if options is None else loaded.bind(options),
             restart=restart,
             isolation=isolation,
-            environment={"PYTHONPATH": PATH, "A_VARIABLE": "of its own"},
+            environment={"PYTHONPATH": path, "A_VARIABLE": "of its own"},
         )
 
     async def run(self, config: InstanceConfig) -> InstanceInfo:
@@ -104,14 +113,25 @@ class Place:
                 await sleep(0.02)
         return info
 
+    async def until_known(self, name: str) -> None:
+        with fail_after(PATIENCE):
+            while name not in {info.name for info in self.launcher.list()}:
+                await sleep(0.01)
+
+    def set_level(self, level: str) -> None:
+        logging.getLogger().setLevel(level)
+
     async def call(self, name: str, command: str, **arguments: object) -> dict[str, object]:
-        answer = await self.launcher.answers(name).call(command, arguments)
+        with on_behalf_of(name):
+            answer = await self.launcher.answers(name).call(command, arguments)
         assert isinstance(answer, dict)
         return answer
 
 
 @asynccontextmanager
-async def place(folder: Path, limits: LauncherLimits = LauncherLimits(health_seconds=0.05)) -> AsyncIterator[Place]:
+async def place(
+    folder: Path, limits: LauncherLimits = LauncherLimits(health_seconds=0.05), token_seconds: float = 5.0
+) -> AsyncIterator[Place]:
     """A launcher while the block runs."""
     if str(EXAMPLE) not in sys.path:
         sys.path.append(str(EXAMPLE))
@@ -130,12 +150,18 @@ async def place(folder: Path, limits: LauncherLimits = LauncherLimits(health_sec
         connections=connections,
     )
     processes = Processes(
-        surroundings, catalogue, folder=folder / "run", limits=ChildLimits(leave_seconds=5, term_seconds=0.5)
+        surroundings,
+        catalogue,
+        folder=folder / "run",
+        limits=ChildLimits(leave_seconds=5, term_seconds=0.5),
+        token_seconds=token_seconds,
     )
     events = EventBus()
     launcher = Launcher(surroundings, events=events, isolate=processes.isolate, limits=limits)
     logs = AppLogs(folder / "log")
-    logging.getLogger().addHandler(logs)
+    root = logging.getLogger()
+    level = root.level
+    root.addHandler(logs)
     try:
         async with create_task_group() as tasks, serving(network, registry), create_task_group() as running:
             await running.start(launcher.run)
@@ -144,5 +170,6 @@ async def place(folder: Path, limits: LauncherLimits = LauncherLimits(health_sec
             )
             running.cancel_scope.cancel()
     finally:
-        logging.getLogger().removeHandler(logs)
+        root.removeHandler(logs)
+        root.setLevel(level)
         logs.close()
