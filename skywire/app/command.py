@@ -95,9 +95,7 @@ class Answers:
 
         self._calls[name] = call
 
-    def relay_stream(
-        self, name: str, function: Callable[[Mapping[str, object]], AsyncGenerator[object, None]]
-    ) -> None:
+    def relay_stream(self, name: str, function: Callable[[Mapping[str, object]], AsyncGenerator[object, None]]) -> None:
         """Have another process answer a streaming command."""
         self._streams[name] = lambda arguments: function(_object(arguments, name))
 

@@ -191,7 +191,10 @@ class Record:
         if app.trouble is not None:
             return NOTHING, app.trouble
         if self.config.isolation is not Isolation.IN_PROCESS and not self._isolates:
-            return NOTHING, f"this process runs no apps in other processes, and it is configured as {self.config.isolation}"
+            return (
+                NOTHING,
+                f"this process runs no apps in other processes, and it is configured as {self.config.isolation}",
+            )
         if self._mode not in app.definition.modes:
             others = ", ".join(sorted(app.definition.modes))
             return NOTHING, f"{app.definition.name} cannot run as {self._mode}, only as {others}"

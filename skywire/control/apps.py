@@ -232,7 +232,9 @@ class Apps:
         """See the protocol."""
         isolation = self._launcher.config(name).isolation
         if isolation is not Isolation.ATTACHED or self._attachment is None:
-            raise NotAttachable(f"{name} runs as {isolation}; set its isolation to {Isolation.ATTACHED} to attach to it")
+            raise NotAttachable(
+                f"{name} runs as {isolation}; set its isolation to {Isolation.ATTACHED} to attach to it"
+            )
         if not self._launcher.get(name).state.serving:
             raise NotAttachable(f"{name} is {self._launcher.get(name).state}; start it before a process attaches to it")
         return self._attachment(name)

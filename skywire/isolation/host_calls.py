@@ -25,6 +25,7 @@ from skywire.isolation.interfaces import (
     MAX_LISTENING,
     MAX_SERVED,
     MAX_TEXT,
+    RELAYED,
     RemoteLine,
 )
 from skywire.keys import PubKey
@@ -158,7 +159,7 @@ class HostCalls:
                 self._host.log.handle(
                     logging.makeLogRecord(
                         {"name": line.logger[:MAX_TEXT], "levelno": level, "levelname": logging.getLevelName(level)}
-                        | {"msg": "%s", "args": (text,)}
+                        | {"msg": "%s", "args": (text,), RELAYED: True}
                     )
                 )
 
@@ -186,9 +187,7 @@ class HostCalls:
         admitted = EVERYONE if peers is None else frozenset(peers)
         try:
             with served.scope:
-                async with self._host.serve(
-                    port, self._handler(number), label=label, peers=admitted, hidden=hidden
-                ):
+                async with self._host.serve(port, self._handler(number), label=label, peers=admitted, hidden=hidden):
                     task_status.started()
                     await sleep_forever()
         finally:

@@ -39,6 +39,8 @@ MAX_LINES: Final = 256
 """Lines of log in one call."""
 MAX_LINE: Final = 16384
 """Characters of one of them; the rest is cut off."""
+RELAYED: Final = "skywire_relayed"
+"""The mark of log records that came from another process, so that none goes round and round."""
 MAX_TEXT: Final = 1024
 """Characters of any other text that is shown to people: a label, a trouble, a fact."""
 MAX_FACTS: Final = 64

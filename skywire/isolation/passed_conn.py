@@ -86,5 +86,3 @@ class PassedConn(FramedConn):
         if self._frames.ended:
             raise EndOfStream
         await super()._feed()
-
-

@@ -103,5 +103,3 @@ class Processes:
     def _facilities_changed(self) -> None:
         for session in list(self._sessions):
             session.facilities_changed()
-
-

@@ -10,7 +10,7 @@ from typing import Final, final
 
 from anyio import Event, move_on_after
 
-from skywire.isolation.interfaces import MAX_LINE, RemoteLine
+from skywire.isolation.interfaces import MAX_LINE, RELAYED, RemoteLine
 
 WAITING_LINES: Final = 4096
 """Lines that wait for the host before the oldest are dropped."""
@@ -44,6 +44,8 @@ class RemoteLog(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """See :meth:`logging.Handler.emit`."""
+        if hasattr(record, RELAYED):
+            return
         line = RemoteLine(record.levelno, record.name, self.format(record)[:MAX_LINE])
         self._dropped += len(self._lines) == WAITING_LINES
         self._lines.append(line)

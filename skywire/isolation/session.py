@@ -97,7 +97,9 @@ class Session:
             try:
                 tasks.start_soon(self._watch_link)
                 called, calling = await self._sender.open(HOST_LANE), await self._sender.open(INSTANCE_LANE)
-                tasks.start_soon(endpoint.serve, called, Role.ADMIN, f"the process of {self._host.name}", MAX_LANE_MESSAGE)
+                tasks.start_soon(
+                    endpoint.serve, called, Role.ADMIN, f"the process of {self._host.name}", MAX_LANE_MESSAGE
+                )
                 async with connected(calling, MAX_LANE_MESSAGE) as client:
                     self._process = client.of(InstanceAPI, "instance")
                     self._relay_commands(self._process)
@@ -144,9 +146,7 @@ class Session:
         self.failure = self.failure or reason
         self._over.set()
 
-    async def _carry(
-        self, number: int, conn: Conn, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED
-    ) -> None:
+    async def _carry(self, number: int, conn: Conn, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
         """See :class:`skywire.isolation.host_calls.Carry`."""
         if self._conns >= MAX_CONNS:
             raise TooMuch(f"{self._host.name} has {MAX_CONNS} connections, more cannot be handed to its process")
@@ -171,9 +171,7 @@ class Session:
                 self._idle.set()
                 self._idle = Event()
 
-    async def _follow_facilities(
-        self, tasks: TaskGroup, process: InstanceAPI, told: tuple[FacilityInfo, ...]
-    ) -> None:
+    async def _follow_facilities(self, tasks: TaskGroup, process: InstanceAPI, told: tuple[FacilityInfo, ...]) -> None:
         offered: VisorAPI | None = None
         scope = CancelScope()
         while True:

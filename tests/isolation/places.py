@@ -41,7 +41,7 @@ BUILT_IN = {
     "manners": "tests.isolation.apps:MANNERS",
 }
 PATH = f"{ROOT}:{EXAMPLE}"
-PATIENCE = 30.0
+PATIENCE = 10.0
 IMPATIENT = LauncherLimits(start_seconds=20, stop_seconds=0.5, cancel_seconds=5, drain_seconds=0.2, health_seconds=0.05)
 
 
@@ -165,9 +165,7 @@ async def place(
     try:
         async with create_task_group() as tasks, serving(network, registry), create_task_group() as running:
             await running.start(launcher.run)
-            yield Place(
-                launcher, processes, surroundings, registry, events, logs, hub, network, catalogue, tasks
-            )
+            yield Place(launcher, processes, surroundings, registry, events, logs, hub, network, catalogue, tasks)
             running.cancel_scope.cancel()
     finally:
         root.removeHandler(logs)

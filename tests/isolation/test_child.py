@@ -220,5 +220,3 @@ def test_run_by_hand_it_says_what_it_is() -> None:
     done = subprocess.run([sys.executable, "-m", "skywire.isolation"], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (2, "")
     assert "started by skywire itself" in done.stderr
-
-

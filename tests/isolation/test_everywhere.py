@@ -39,9 +39,7 @@ def isolation(request: pytest.FixtureRequest) -> Isolation:
 
 
 @asynccontextmanager
-async def everything(
-    folder: Path, isolation: Isolation, options: apps.Options | None = None
-) -> AsyncIterator[Place]:
+async def everything(folder: Path, isolation: Isolation, options: apps.Options | None = None) -> AsyncIterator[Place]:
     async with place(folder) as here:
         info = await here.run(here.config("everything", isolation, options))
         assert (info.state, info.reason) == (State.RUNNING, "")

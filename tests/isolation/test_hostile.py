@@ -7,17 +7,16 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
-from anyio import EndOfStream, create_task_group, fail_after, sleep
+from anyio import BrokenResourceError, EndOfStream, create_task_group, fail_after, sleep
 
 from skywire import EVERYONE, Address, Conn, MemoryNetwork, Owner, SecKey, StreamBroken
 from skywire.app.definition import Isolation
 from skywire.app.status import State
-from skywire.control.frames import MAX_MESSAGE
 from skywire.isolation import interfaces
 from skywire.net.conn import CORE
 from skywire.net.network import SingleHandler
 from skywire.net.serving import serving
-from tests.isolation.places import PATIENCE, Place, place
+from tests.isolation.places import IMPATIENT, PATIENCE, Place, place
 from tests.isolation.raw import Raw, attached
 
 pytestmark = pytest.mark.anyio
@@ -27,7 +26,7 @@ ME = Owner("tester")
 
 @asynccontextmanager
 async def wicked(folder: Path) -> AsyncIterator[tuple[Place, Raw]]:
-    async with place(folder) as here:
+    async with place(folder, IMPATIENT) as here:
         await here.launcher.add(here.config("hello", Isolation.ATTACHED))
         async with attached(here, "hello") as raw:
             await raw.started()
@@ -47,14 +46,21 @@ def error_of(answer: dict[str, object]) -> str:
 
 @pytest.mark.parametrize(
     "garbage",
-    [b"GET / HTTP/1.1\r\n\r\n", bytes(4), b"\0\0\0\2[]", b"\0\0\0\2{}", b"\xff" * 8, (1 << 20).to_bytes(4, "big") + b"{"],
+    [
+        b"GET / HTTP/1.1\r\n\r\n",
+        bytes(4),
+        b"\0\0\0\2[]",
+        b"\0\0\0\2{}",
+        b"\xff" * 8,
+        (1 << 20).to_bytes(4, "big") + b"{",
+    ],
     ids=["http", "empty", "list", "no call", "too long", "torn"],
 )
 async def test_garbage_where_the_host_is_called(tmp_path: Path, garbage: bytes) -> None:
     async with wicked(tmp_path) as (here, raw):
         await raw.host.send(garbage)
         await raw.host.send_eof()
-        with fail_after(PATIENCE), pytest.raises(EndOfStream):
+        with fail_after(PATIENCE), pytest.raises((EndOfStream, BrokenResourceError)):
             while True:
                 await raw.host.receive()
         assert here.launcher.get("hello").state is State.RUNNING  # it still can be asked to stop
@@ -105,22 +111,19 @@ async def test_others_ports_are_not_given_and_limits_hold(tmp_path: Path) -> Non
 
 async def test_what_it_says_is_cut(tmp_path: Path) -> None:
     async with wicked(tmp_path) as (here, raw):
-        facts = {str(number): "x" * 5000 for number in range(200)}
+        facts = {str(number): "x" * 5000 for number in range(100)}
         assert "result" in await raw.call("host.report", status={"trouble": "y" * 100_000, "facts": facts})
         info = await here.until("hello", lambda info: info.state is State.DEGRADED)
         assert len(info.reason) == interfaces.MAX_TEXT
         assert len(info.status.facts) == interfaces.MAX_FACTS
         lines = [{"level": 99999, "logger": "z" * 5000, "text": "w" * 100_000}]
         assert "result" in await raw.call("host.log", lines=lines, dropped=0)
-        assert "at most 256 lines" in error_of(await raw.call("host.log", lines=lines * 3 and [
-            {"level": 30, "logger": "a", "text": "b"}] * 257, dropped=0))
+        many = [{"level": 30, "logger": "a", "text": "b"}] * 257
+        assert "at most 256 lines" in error_of(await raw.call("host.log", lines=many, dropped=0))
         (line,) = [line for line in await here.logs.read("hello") if "www" in line.text]
         assert len(line.text) == interfaces.MAX_TEXT + len(": ") + interfaces.MAX_LINE
         places = ["127.0.0.1:1"] * 17
-        assert "16 addresses each" in error_of(
-            await raw.call("host.listening", number=16, addresses=places, label="")
-        )
-        assert MAX_MESSAGE > interfaces.MAX_LANE_MESSAGE
+        assert "16 addresses each" in error_of(await raw.call("host.listening", number=16, addresses=places, label=""))
 
 
 async def test_it_cannot_dial_without_end(tmp_path: Path) -> None:
@@ -171,8 +174,6 @@ async def test_one_that_takes_no_connections_keeps_nobody_waiting(tmp_path: Path
 
 
 async def test_one_that_answers_nothing_is_stopped_in_time(tmp_path: Path) -> None:
-    from tests.isolation.places import IMPATIENT
-
     async with place(tmp_path, IMPATIENT) as here:
         await here.launcher.add(here.config("hello", Isolation.ATTACHED))
         async with attached(here, "hello"):
