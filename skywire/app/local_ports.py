@@ -13,7 +13,6 @@ from skywire.net.address import HostPort
 from skywire.net.listening import listen_on
 from skywire.net.tcp import SocketAddress, TcpListener
 
-
 Announced: TypeAlias = Callable[[Sequence[SocketAddress], str], AbstractAsyncContextManager[None]]
 
 

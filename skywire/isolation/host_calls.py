@@ -103,7 +103,7 @@ class HostCalls:
             served.scope.cancel()
             await served.over.wait()
 
-    async def dial(self, number: int, address: Address, timeout: float) -> None:  # noqa: ASYNC109 - as the protocol
+    async def dial(self, number: int, address: Address, timeout: float) -> None:
         """See the protocol."""
         self._check_number(number)
         if not timeout > 0:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from struct import Struct
 from typing import Final, TypeAlias, final
 
@@ -71,10 +72,8 @@ class DescriptorSender:
 
     async def wait_closed(self) -> None:
         """Wait for the end of the link, which is also any word on it from the other process: it has none to say."""
-        try:
+        with suppress(EndOfStream, BrokenResourceError, ClosedResourceError):
             await self._link.receive(1)
-        except (EndOfStream, BrokenResourceError, ClosedResourceError):
-            pass
 
 
 @final

@@ -176,16 +176,17 @@ class Session:
         scope = CancelScope()
         while True:
             self._changed = Event()
+            # What goes is told before it goes.
+            if (now := describe_facilities(self._surroundings.facilities)) != told:
+                told = now
+                with suppress(NodeGone, RemoteError):
+                    await process.facilities(now)
             visor = self._visor()
             if visor is not offered:
                 scope.cancel()
                 offered, scope = visor, CancelScope()
                 if visor is not None:
                     tasks.start_soon(self._serve_visor, visor, scope)
-            if (now := describe_facilities(self._surroundings.facilities)) != told:
-                told = now
-                with suppress(NodeGone, RemoteError):
-                    await process.facilities(now)
             await self._changed.wait()
 
     def _visor(self) -> VisorAPI | None:

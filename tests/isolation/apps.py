@@ -193,7 +193,7 @@ class _Everything:
             case "raise":
                 self._tasks.start_soon(self._raise)
             case "hang":
-                time.sleep(1000)
+                time.sleep(1000)  # noqa: ASYNC251 - it hangs
             case signal_name:
                 os.kill(os.getpid(), signal.Signals[signal_name])
         return Nothing()
@@ -292,7 +292,7 @@ async def misbehave(host: AppHost, options: Manner, *, task_status: TaskStatus[N
             raise SystemExit(4)
         case "ignores the end":
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
-            subprocess.Popen([sys.executable, "-c", "import time; time.sleep(1000)"])
+            subprocess.Popen([sys.executable, "-c", "import time; time.sleep(1000)"])  # noqa: ASYNC220
             (host.data_dir / "pid").write_text(str(os.getpid()))
             task_status.started()
             await sleep(0.2)  # so that the host gets to know

@@ -45,6 +45,13 @@ PATIENCE = 10.0
 IMPATIENT = LauncherLimits(start_seconds=20, stop_seconds=0.5, cancel_seconds=5, drain_seconds=0.2, health_seconds=0.05)
 
 
+async def become(condition: Callable[[], bool]) -> None:
+    """Wait until it is so: what another process does sets no event here."""
+    with fail_after(PATIENCE):
+        while not condition():  # noqa: ASYNC110
+            await sleep(0.01)
+
+
 def hello_options(greeting: str) -> object:
     """Options of the example's class."""
     return decode(Catalogue(BUILT_IN, []).get("hello").options, {"greeting": greeting})
@@ -108,15 +115,11 @@ class Place:
             self.attached[name] = ""
 
     async def until(self, name: str, condition: Callable[[InstanceInfo], bool]) -> InstanceInfo:
-        with fail_after(PATIENCE):
-            while not condition(info := self.launcher.get(name)):
-                await sleep(0.02)
-        return info
+        await become(lambda: condition(self.launcher.get(name)))
+        return self.launcher.get(name)
 
     async def until_known(self, name: str) -> None:
-        with fail_after(PATIENCE):
-            while name not in {info.name for info in self.launcher.list()}:
-                await sleep(0.01)
+        await become(lambda: name in {info.name for info in self.launcher.list()})
 
     def set_level(self, level: str) -> None:
         logging.getLogger().setLevel(level)

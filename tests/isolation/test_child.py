@@ -21,7 +21,7 @@ from skywire.control.client import NodeGone
 from skywire.isolation.child import child_environment, describe_end
 from skywire.isolation.interfaces import MAX_LINE
 from tests.isolation.apps import Manner
-from tests.isolation.places import IMPATIENT, PATH, PATIENCE, ROOT, place
+from tests.isolation.places import IMPATIENT, PATH, PATIENCE, ROOT, become, place
 
 pytestmark = pytest.mark.anyio
 
@@ -40,9 +40,7 @@ def is_ours(process: psutil.Process) -> bool:
 
 
 async def until_gone(pid: int) -> None:
-    with fail_after(PATIENCE):
-        while psutil.pid_exists(pid):
-            await sleep(0.02)
+    await become(lambda: not psutil.pid_exists(pid))
 
 
 @pytest.mark.parametrize(
@@ -103,9 +101,7 @@ async def test_what_cannot_be_loaded_there_says_so(tmp_path: Path) -> None:
 async def test_one_that_does_not_end_is_killed_with_all_that_it_started(tmp_path: Path) -> None:
     async with place(tmp_path, IMPATIENT) as here:
         await here.run(here.config("manners", Isolation.CHILD, Manner("ignores the end")))
-        with fail_after(PATIENCE):
-            while not (tmp_path / "data/manners/pid").exists():
-                await sleep(0.02)
+        await become((tmp_path / "data/manners/pid").exists)
         process = psutil.Process(int((tmp_path / "data/manners/pid").read_text()))
         started = process.children()
         assert len(started) == 1
@@ -202,13 +198,11 @@ async def test_a_child_does_not_outlive_us(tmp_path: Path, how: str) -> None:
         "import anyio, sys; from pathlib import Path; from tests.isolation.visor import main\n"
         "anyio.run(main, Path(sys.argv[1]), sys.argv[2])"
     )
-    with subprocess.Popen(
+    with subprocess.Popen(  # noqa: ASYNC220 - nobody waits for it
         [sys.executable, "-c", code, str(tmp_path), how], env={**os.environ, "PYTHONPATH": PATH}
     ) as visor:
         file = tmp_path / "data/manners/pid"
-        with fail_after(PATIENCE):
-            while not file.exists() or not file.read_text():
-                await sleep(0.05)
+        await become(lambda: file.exists() and file.read_text() != "")
         pid = int(file.read_text())
         others = psutil.Process(pid).children()
         visor.kill()

@@ -9,13 +9,14 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from anyio import EndOfStream, create_task_group, fail_after, sleep
+from anyio import EndOfStream, create_task_group, fail_after
 
 from skywire import EVERYONE, Address, Conn, ListenError, MemoryNetwork, Owner, SecKey, SkywireError
 from skywire.app import PortTaken
 from skywire.app.command import NoSuchCommand
 from skywire.app.connections import Direction
 from skywire.app.definition import Isolation
+from skywire.app.logs import LogLine
 from skywire.app.status import State
 from skywire.app.typed_json import MisfitError
 from skywire.net.conn import CORE
@@ -24,7 +25,7 @@ from skywire.net.network import SingleHandler
 from skywire.net.serving import serving
 from skywire.wire.records import MAX_RECORD
 from tests.isolation import apps
-from tests.isolation.places import PATIENCE, Place, hello_options, place
+from tests.isolation.places import PATIENCE, Place, become, hello_options, place
 
 pytestmark = pytest.mark.anyio
 
@@ -145,9 +146,7 @@ async def test_a_port_is_taken_and_given_up(tmp_path: Path, isolation: Isolation
             await conn.send(b"mine now")
             assert await conn.receive() == b"mine now"
         await here.call("everything", "give", number=4200)
-        with fail_after(PATIENCE):
-            while here.registry.get("dmsg", 4200) is not None:
-                await sleep(0.01)
+        await become(lambda: here.registry.get("dmsg", 4200) is None)
         await here.call("everything", "take", number=4200)
 
 
@@ -219,8 +218,9 @@ async def test_its_lines_are_in_its_log(tmp_path: Path, isolation: Isolation) ->
     async with everything(tmp_path, isolation) as here:
         await here.call("everything", "say", text="so it is")
         with fail_after(PATIENCE):
-            while len(lines := [line for line in await here.logs.read("everything") if "so it is" in line.text]) < 2:
-                await sleep(0.02)
+            lines: list[LogLine] = []
+            while len(lines) < 2:
+                lines = [each for each in await here.logs.read("everything") if "so it is" in each.text]
         found = {(line.level, line.text) for line in lines}
         assert (logging.WARNING, "skywire.app.everything: so it is") in found
         if isolation is not Isolation.ATTACHED:  # which shares this process here, so that its lines come by two ways
@@ -239,7 +239,7 @@ async def test_local_ports_are_listed(tmp_path: Path, isolation: Isolation) -> N
 
 
 async def test_secrets_and_folders_are_its_own(tmp_path: Path, isolation: Isolation) -> None:
-    async with everything(tmp_path, isolation, apps.Options(secret="not for others")) as here:  # noqa: S106
+    async with everything(tmp_path, isolation, apps.Options(secret="not for others")) as here:
         facts = await here.call("everything", "facts")
         assert (facts["secret"], facts["data"]) == ("not for others", str(tmp_path / "data" / "everything"))
         assert "not for others" not in str(facts["environment"])

@@ -14,7 +14,6 @@ from anyio.abc import TaskGroup, TaskStatus
 from skywire import (
     Address,
     Conn,
-    DialOptions,
     Dispatcher,
     HostPort,
     MemoryHub,
@@ -29,6 +28,7 @@ from skywire.isolation.local_socket import LocalSocket
 from skywire.isolation.passed_conn import PassedConn
 from skywire.isolation.pump import pump
 from skywire.keys import PubKey
+from skywire.net.network import DialOptions
 from skywire.net.serving import serve_conn
 
 SERVER, CLIENT, STRANGER = (SecKey(bytes([n]) * 32) for n in (11, 12, 13))
