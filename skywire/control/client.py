@@ -124,8 +124,10 @@ class Client:
             self._over = "the connection to the node broke"
         except ProtocolError as error:
             self._over = f"that is no node of ours: {error}"
-        for answers in self._calls.values():
-            answers.close()
+        finally:  # also when it is cancelled: calls of other tasks may still wait
+            self._over = self._over or "the connection to the node was closed"
+            for answers in self._calls.values():
+                answers.close()
 
     def _hand_out(self, message: dict[str, object]) -> None:
         parameters = message.get("params")
