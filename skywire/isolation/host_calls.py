@@ -28,6 +28,7 @@ from skywire.isolation.interfaces import (
     RELAYED,
     RemoteLine,
 )
+from skywire.isolation.link import HandOverFailed
 from skywire.keys import PubKey
 from skywire.net.address import MAX_PORT, Address, HostPort
 from skywire.net.conn import Conn
@@ -196,7 +197,10 @@ class HostCalls:
 
     def _handler(self, number: int) -> Callable[[Conn], Awaitable[None]]:
         async def handle(conn: Conn) -> None:
-            await self._carry(number, conn)
+            try:
+                await self._carry(number, conn)
+            except (HandOverFailed, TooMuch) as error:
+                self._host.log.warning("%r is closed: %s", conn, error)
 
         return handle
 

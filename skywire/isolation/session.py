@@ -23,6 +23,7 @@ from skywire.app.interface import Role
 from skywire.app.typed_json import encode
 from skywire.control.client import NodeGone, RemoteError, connected
 from skywire.control.server import Endpoint
+from skywire.errors import SkywireError
 from skywire.isolation.errors import restored
 from skywire.isolation.host_calls import HostCalls, TooMuch
 from skywire.isolation.interfaces import (
@@ -116,7 +117,7 @@ class Session:
     async def stop(self) -> None:
         """Have the app end; returns when it says that it has, or cannot be asked."""
         if self._process is not None:
-            with suppress(NodeGone, RemoteError):
+            with suppress(SkywireError):
                 await self._process.stop()
         self.end()
 
@@ -137,7 +138,7 @@ class Session:
             await process.start(assignment)
         except NodeGone:
             self._over.set()
-        except RemoteError as error:
+        except SkywireError as error:  # it failed, or its answer is none
             self._fail(str(error))
         else:
             started()
@@ -162,9 +163,6 @@ class Session:
             finally:
                 with CancelScope(shield=True):
                     await passed.aclose()
-        except HandOverFailed as error:
-            self._host.log.warning("%r is closed: %s", conn, error)
-            raise
         finally:
             self._conns -= 1
             if not self._conns:
@@ -179,7 +177,7 @@ class Session:
             # What goes is told before it goes.
             if (now := describe_facilities(self._surroundings.facilities)) != told:
                 told = now
-                with suppress(NodeGone, RemoteError):
+                with suppress(SkywireError):
                     await process.facilities(now)
             visor = self._visor()
             if visor is not offered:
@@ -240,7 +238,7 @@ class Session:
                             yield item
                         over = part.over
                 finally:
-                    with move_on_after(END_STREAM_SECONDS, shield=True), suppress(NodeGone, RemoteError):
+                    with move_on_after(END_STREAM_SECONDS, shield=True), suppress(SkywireError):
                         await process.close_stream(number)
 
         return stream

@@ -227,10 +227,9 @@ async def test_leaving_the_connection_ends_the_calls_of_others() -> None:
                 await remote.wait()
 
         with fail_after(5):
-            async with create_task_group() as callers:
-                async with connected(near) as client:
-                    callers.start_soon(wait, client.of(ThingsAPI, "things"))
-                    await things.begun.wait()
+            async with create_task_group() as callers, connected(near) as client:
+                callers.start_soon(wait, client.of(ThingsAPI, "things"))
+                await things.begun.wait()
 
 
 @asynccontextmanager

@@ -79,6 +79,16 @@ async def test_garbage_where_the_host_calls(tmp_path: Path) -> None:
         assert (await here.launcher.stop("hello")).state is State.STOPPED
 
 
+@pytest.mark.parametrize("answer", [{"result": 5}, {"error": 5}, {"error": {"message": "no"}}], ids=str)
+async def test_a_wrong_answer_to_the_first_call(tmp_path: Path, answer: dict[str, object]) -> None:
+    async with place(tmp_path, IMPATIENT) as here:
+        await here.launcher.add(here.config("hello", Isolation.ATTACHED))
+        async with attached(here, "hello") as raw:
+            await raw.called.send({"jsonrpc": "2.0", "id": 1, **answer})
+            info = await here.until("hello", lambda info: "has left (" in info.reason)
+            assert info.state is State.DEGRADED
+
+
 async def test_a_word_on_the_link_is_its_end(tmp_path: Path) -> None:
     async with wicked(tmp_path) as (here, raw):
         await raw.link.send(b"x")
