@@ -34,7 +34,7 @@ def main(arguments: list[str]) -> int:
     if len(arguments) != 1 or not arguments[0].isdecimal():
         sys.stderr.write("this is started by skywire itself, for an app that runs in a process of its own\n")
         return 2
-    descriptor = int(arguments[0])
+    descriptor, parent = int(arguments[0]), os.getppid()
     os.set_inheritable(descriptor, False)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # it would hold the options' secrets
     os.umask(0o077)
@@ -43,6 +43,9 @@ def main(arguments: list[str]) -> int:
         run(_run, descriptor)
     except (AppFailed, NotAttached):
         return 1  # the host has been told, or is gone
+    finally:
+        if os.getppid() != parent:  # which would have ended what the app has started and left
+            _kill_group()
     return 0
 
 
@@ -66,6 +69,10 @@ def _die_with_parent(descriptor: int) -> None:
     poll.register(descriptor, _HANG_UP)
     poll.poll()
     time.sleep(ORPHAN_SECONDS)
+    _kill_group()
+
+
+def _kill_group() -> None:
     own_group = os.getpgrp() == os.getpid()  # or it is that of whoever started this by hand
     os.kill(-os.getpid() if own_group else os.getpid(), signal.SIGKILL)
 

@@ -118,9 +118,6 @@ class Place:
         await become(lambda: condition(self.launcher.get(name)))
         return self.launcher.get(name)
 
-    async def until_known(self, name: str) -> None:
-        await become(lambda: name in {info.name for info in self.launcher.list()})
-
     def set_level(self, level: str) -> None:
         logging.getLogger().setLevel(level)
 

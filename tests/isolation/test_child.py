@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -114,8 +115,7 @@ async def test_one_that_does_not_end_is_killed_with_all_that_it_started(tmp_path
 async def test_it_can_be_stopped_before_it_serves(tmp_path: Path) -> None:
     async with place(tmp_path, IMPATIENT) as here:
         config = here.config("manners", Isolation.CHILD, Manner("never starts"))
-        here.tasks.start_soon(here.launcher.add, config)
-        await here.until_known("manners")
+        await here.launcher.add(replace(config, auto_start=False))
         for moment in (0.0, 0.05, 0.3, 1.5):  # before there is a process, while it begins, while the app starts
             here.tasks.start_soon(here.launcher.start, "manners")
             await here.until("manners", lambda info: info.state is State.STARTING)
