@@ -58,6 +58,7 @@ CLI_AND_WEB = {
 FLOORS = [
     {"skywire.cli", "skywire_dmsg", "skywire_standalone"},
     {"skywire.visor", "skywire.apps"},
+    {"skywire.isolation"},
     {"skywire.control"},
     {"skywire.app"},
     {"skywire.embedded"},

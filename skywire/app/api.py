@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum, unique
+from pathlib import Path
 from typing import Protocol, final
 
 from skywire.app.connections import ConnectionInfo
@@ -220,6 +221,22 @@ class Grant:
     key: PubKey
     role: Role
     source: str
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """Where a process attaches that runs an app for this one.
+
+    Args:
+        name: of the instance.
+        socket: path of the socket to connect to.
+        token_file: path of the file with the token to show there; there while no process is attached.
+    """
+
+    name: str
+    socket: Path
+    token_file: Path
 
 
 @final
@@ -451,6 +468,11 @@ class AppsAPI(Protocol):
     @needs(Role.CONTROL)
     def app_stream(self, name: str, command: str, arguments: Mapping[str, object] = {}) -> AsyncIterator[object]:
         """Ask a running instance for answers as they come, by a command of its own."""
+        ...
+
+    @needs(Role.CONTROL)
+    async def attachment(self, name: str) -> Attachment:
+        """Where a process attaches to run an instance that is configured so."""
         ...
 
 

@@ -11,7 +11,7 @@ from anyio.abc import TaskGroup, TaskStatus
 from anyio.lowlevel import checkpoint_if_cancelled
 
 from skywire.app.host import AppHost
-from skywire.app.instance import AppInstance
+from skywire.app.instance import AppInstance, InstanceFailed
 from skywire.app.loaded import Configured
 from skywire.app.ownership import on_behalf_of
 from skywire.app.places import frames_of, place_of
@@ -62,6 +62,8 @@ class Attempt:
             failure = "it was cancelled, and not by the launcher"
         except SystemExit as error:
             failure = f"it tried to end the whole process: SystemExit({error.code})"
+        except InstanceFailed as error:
+            failure = str(error)
         except Exception as error:
             failure = describe(error)
             self.host.log.exception("%s failed", self.host.name)

@@ -29,12 +29,14 @@ class Offer:
     Args:
         name: of the definition.
         source: where it comes from, for people.
+        place: of the definition, as ``module:attribute``.
         built_in: whether it is one of ours.
         find: imports it; may raise anything.
     """
 
     name: str
     source: str
+    place: str
     built_in: bool
     find: Callable[[], object]
 
@@ -54,7 +56,7 @@ class Catalogue:
         self.refused: dict[str, str] = {}
         """Why an offer is not taken, by its source."""
         for name, place in built_in.items():
-            self._offers[name] = Offer(name, "skywire", built_in=True, find=_finder(place))
+            self._offers[name] = Offer(name, "skywire", place, built_in=True, find=_finder(place))
         for entry in entry_points(group=ENTRY_POINTS) if offered is None else offered:
             self._offer(entry)
 
@@ -71,11 +73,22 @@ class Catalogue:
             DefinitionError: it cannot be imported, or breaks the contract.
         """
         if name not in self._loaded:
-            offer = self._offers.get(name)
-            if offer is None:
-                raise NoSuchApp(f"there is no app {name!r}; there are: {', '.join(sorted(self._offers))}")
-            self._loaded[name] = _load(offer)
+            self._loaded[name] = _load(self._find(name))
         return self._loaded[name]
+
+    def place(self, name: str) -> str:
+        """Where the definition of that name is, as ``module:attribute``: for another process that loads it.
+
+        Raises:
+            NoSuchApp: there is none.
+        """
+        return self._find(name).place
+
+    def _find(self, name: str) -> Offer:
+        offer = self._offers.get(name)
+        if offer is None:
+            raise NoSuchApp(f"there is no app {name!r}; there are: {', '.join(sorted(self._offers))}")
+        return offer
 
     def _offer(self, entry: EntryPoint) -> None:
         source = entry.dist.name if entry.dist is not None else entry.value
@@ -88,7 +101,7 @@ class Catalogue:
         if other is not None:
             self.refused[source] = f"the name {entry.name} is taken by {other.source}"
         else:
-            self._offers[entry.name] = Offer(entry.name, source, built_in=False, find=entry.load)
+            self._offers[entry.name] = Offer(entry.name, source, entry.value, built_in=False, find=entry.load)
 
 
 def _load(offer: Offer) -> LoadedDef:

@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from dataclasses import dataclass
 from typing import Generic, TypeAlias, TypeVar, final
 
-from skywire.app.typed_json import decode_object, encode
+from skywire.app.typed_json import MisfitError, decode_object, encode
 from skywire.errors import SkywireError
 
 A = TypeVar("A")
@@ -87,6 +87,18 @@ class Answers:
 
         self._streams[command.name] = stream
 
+    def relay(self, name: str, function: Callable[[Mapping[str, object]], Awaitable[object]]) -> None:
+        """Have another process answer a command: JSON goes to it and comes back as it is."""
+
+        async def call(arguments: object) -> object:
+            return await function(_object(arguments, name))
+
+        self._calls[name] = call
+
+    def relay_stream(self, name: str, function: Callable[[Mapping[str, object]], AsyncGenerator[object, None]]) -> None:
+        """Have another process answer a streaming command."""
+        self._streams[name] = lambda arguments: function(_object(arguments, name))
+
     async def call(self, name: str, arguments: Mapping[str, object]) -> object:
         """Ask for one answer.
 
@@ -100,6 +112,12 @@ class Answers:
     def stream(self, name: str, arguments: Mapping[str, object]) -> AsyncGenerator[object, None]:
         """Ask for answers as they come; raises as :meth:`call` does."""
         return _find(self._streams, name)(arguments)
+
+
+def _object(arguments: object, name: str) -> Mapping[str, object]:
+    if not isinstance(arguments, Mapping):
+        raise MisfitError(f"{name}: an object is expected")
+    return arguments
 
 
 def _find(functions: Mapping[str, F], name: str) -> F:

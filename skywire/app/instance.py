@@ -7,6 +7,11 @@ from typing import Protocol
 from anyio.abc import TaskStatus
 
 from skywire.app.status import AppStatus
+from skywire.errors import SkywireError
+
+
+class InstanceFailed(SkywireError):
+    """Raised by :meth:`AppInstance.start` when the text alone says why it failed, and it has been logged already."""
 
 
 class AppInstance(Protocol):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final, final
 
 from anyio import TASK_STATUS_IGNORED, CancelScope, Event, current_time, move_on_after, sleep
@@ -12,10 +12,12 @@ from anyio.abc import TaskGroup, TaskStatus
 from skywire.app import gate
 from skywire.app.attempt import Attempt
 from skywire.app.command import Answers
+from skywire.app.definition import Isolation
 from skywire.app.dependency import AnyOf, Instance
 from skywire.app.events import EventBus
 from skywire.app.host import AppHost, Surroundings
 from skywire.app.limits import LauncherLimits, RestartPolicy
+from skywire.app.loaded import Configured
 from skywire.app.plan import Node, Phase, Plan, make_plan, offenders, waves
 from skywire.app.record import InstanceConfig, InstanceInfo, Record
 from skywire.app.returns import Returns
@@ -55,6 +57,8 @@ class Launcher:
         surroundings: what the instances share.
         events: is told of changes of state (kind ``app.state``).
         returns: when instances that were stopped for a while come back.
+        isolate: gives, for an instance that is to run in a process of its own, what stands for it here; without it no
+            such instance can run.
         limits: times and counts.
     """
 
@@ -64,11 +68,13 @@ class Launcher:
         *,
         events: EventBus | None = None,
         returns: Returns | None = None,
+        isolate: Callable[[InstanceConfig], Configured] | None = None,
         limits: LauncherLimits = LauncherLimits(),
     ) -> None:
         self._surroundings = surroundings
         self._events = EventBus() if events is None else events
         self._returns = Returns(None) if returns is None else returns
+        self._isolate = isolate
         self._limits = limits
         self._records: dict[str, Record] = {}
         self._tasks: TaskGroup | None = None  # while it runs
@@ -131,7 +137,7 @@ class Launcher:
     def boot(self, configs: Mapping[str, InstanceConfig]) -> None:
         """Take the instances that the configuration has. What is wrong with one of them costs no other."""
         for config in configs.values():
-            record = self._records[config.name] = Record(config, self._surroundings.mode, self._limits)
+            record = self._records[config.name] = self._new_record(config)
             record.wanted = config.auto_start and config.name not in self._returns.moments
         self._touch()
 
@@ -143,7 +149,7 @@ class Launcher:
             UnfitInstance: it could not run.
         """
         self.check_new(config)
-        record = self._records[config.name] = Record(config, self._surroundings.mode, self._limits)
+        record = self._records[config.name] = self._new_record(config)
         record.wanted = config.auto_start
         return await self._settle(record)
 
@@ -307,6 +313,9 @@ class Launcher:
         """What is critical among instances and facilities, and all that would stop with them."""
         return gate.losses(self._nodes(), taken)
 
+    def _new_record(self, config: InstanceConfig) -> Record:
+        return Record(config, self._surroundings.mode, self._limits, isolates=self._isolate is not None)
+
     def _record(self, name: str) -> Record:
         record = self._records.get(name)
         if record is None:
@@ -318,7 +327,7 @@ class Launcher:
         return {name: record.node() for name, record in self._records.items()}
 
     def _require_fit_config(self, config: InstanceConfig) -> None:
-        candidate = Record(config, self._surroundings.mode, self._limits)
+        candidate = self._new_record(config)
         candidate.wanted = True
         self._require_fit(candidate)
 
@@ -407,7 +416,10 @@ class Launcher:
             record.config.ports,
             drain=lambda: self._limits.drain_seconds,
         )
-        attempt = Attempt(record.config.app, host, lambda: self._started(record))
+        app = record.config.app
+        if record.config.isolation is not Isolation.IN_PROCESS and self._isolate is not None:
+            app = self._isolate(record.config)
+        attempt = Attempt(app, host, lambda: self._started(record))
         record.attempt = attempt
         record.phase = Phase.STARTING
         self._become(record, State.STARTING, "")

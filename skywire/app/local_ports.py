@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from typing import final
+from typing import TypeAlias, final
 
 from anyio import CancelScope
 
@@ -13,6 +13,8 @@ from skywire.net.address import HostPort
 from skywire.net.errors import ListenError
 from skywire.net.listening import listen_on
 from skywire.net.tcp import SocketAddress, TcpListener
+
+Announced: TypeAlias = Callable[[Sequence[SocketAddress], str], AbstractAsyncContextManager[None]]
 
 
 @final
@@ -33,9 +35,14 @@ class LocalPort:
 
 @final
 class LocalPorts:
-    """The open ones of a process. There is no other way for an app to open one."""
+    """The open ones of a process. There is no other way for an app to open one.
 
-    def __init__(self) -> None:
+    Args:
+        announced: is entered beside each listener, with its addresses and label: another process is told that way.
+    """
+
+    def __init__(self, announced: Announced | None = None) -> None:
+        self._announced = announced
         self._open: dict[SocketAddress, LocalPort] = {}
 
     def list(self) -> tuple[LocalPort, ...]:
@@ -53,14 +60,14 @@ class LocalPorts:
             listener = await listen_on(where)
         except ListenError as error:
             raise self._told(error, where) from error
-        addresses = listener.addresses
-        for address in addresses:
-            self._open[address] = LocalPort(address, owner, label)
         try:
-            yield listener
+            with self.noted(listener.addresses, owner=owner, label=label):
+                if self._announced is None:
+                    yield listener
+                else:
+                    async with self._announced(listener.addresses, label):
+                        yield listener
         finally:
-            for address in addresses:
-                del self._open[address]
             with CancelScope(shield=True):
                 await listener.aclose()
 
@@ -70,3 +77,14 @@ class LocalPorts:
             f"{each.owner} ({each.label})" for each in self.list() if where.port and each.address[1] == where.port
         }
         return ListenError(f"{error}: {', '.join(sorted(holders))} has it") if holders else error
+
+    @contextmanager
+    def noted(self, addresses: Sequence[SocketAddress], *, owner: str, label: str) -> Iterator[None]:
+        """List what is open elsewhere on behalf of an app, while the block runs; what is listed already stays so."""
+        new = {address: LocalPort(address, owner, label) for address in addresses if address not in self._open}
+        self._open.update(new)
+        try:
+            yield
+        finally:
+            for address in new:
+                del self._open[address]

@@ -87,9 +87,16 @@ class InstanceInfo:
 
 @final
 class Record:
-    """One instance: how it is to be, and how it is."""
+    """One instance: how it is to be, and how it is.
 
-    def __init__(self, config: InstanceConfig, mode: RunMode, limits: LauncherLimits) -> None:
+    Args:
+        config: how it is to be.
+        mode: of the process.
+        limits: times and counts.
+        isolates: whether the process can run it in another one.
+    """
+
+    def __init__(self, config: InstanceConfig, mode: RunMode, limits: LauncherLimits, *, isolates: bool) -> None:
         self.config = config
         self.wanted = False
         """Whether it is meant to run."""
@@ -108,6 +115,7 @@ class Record:
         self.last: Change = Change(time.time(), State.STOPPED, "")
         self.history: Final[deque[Change]] = deque([self.last], limits.history)
         self._mode = mode
+        self._isolates = isolates
         self._depends, self._unfit = self._look_at_definition()
 
     def become(self, state: State, reason: str) -> bool:
@@ -184,6 +192,11 @@ class Record:
         app = self.config.app
         if app.trouble is not None:
             return NOTHING, app.trouble
+        if self.config.isolation is not Isolation.IN_PROCESS and not self._isolates:
+            return (
+                NOTHING,
+                f"this process runs no apps in other processes, and it is configured as {self.config.isolation}",
+            )
         if self._mode not in app.definition.modes:
             others = ", ".join(sorted(app.definition.modes))
             return NOTHING, f"{app.definition.name} cannot run as {self._mode}, only as {others}"

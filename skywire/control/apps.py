@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import replace
 from typing import Protocol, final
 
 from anyio import CancelScope, Lock
 
-from skywire.app.api import DefinitionInfo, OptionDescription
+from skywire.app.api import Attachment, DefinitionInfo, OptionDescription
 from skywire.app.catalogue import Catalogue
 from skywire.app.connections import ConnectionInfo, Connections
 from skywire.app.definition import Isolation
@@ -23,6 +23,7 @@ from skywire.app.ownership import on_behalf_of
 from skywire.app.record import InstanceConfig, InstanceInfo
 from skywire.app.typed_json import encode as encode_value
 from skywire.app.typed_json import kind_of
+from skywire.errors import SkywireError
 
 
 class Rows(Protocol):
@@ -45,6 +46,10 @@ class Rows(Protocol):
         ...
 
 
+class NotAttachable(SkywireError):
+    """No process can attach to an instance as it is; the text says what to do."""
+
+
 @final
 class Apps:
     """See :class:`skywire.app.api.AppsAPI`.
@@ -55,16 +60,24 @@ class Apps:
         logs: what they say.
         connections: who is connected to them.
         rows: where changes are written down; None where nothing outlives the process.
+        attachment: where processes attach that run an instance; None where none can.
     """
 
     def __init__(
-        self, launcher: Launcher, catalogue: Catalogue, logs: AppLogs, connections: Connections, rows: Rows | None
+        self,
+        launcher: Launcher,
+        catalogue: Catalogue,
+        logs: AppLogs,
+        connections: Connections,
+        rows: Rows | None,
+        attachment: Callable[[str], Attachment] | None = None,
     ) -> None:
         self._launcher = launcher
         self._catalogue = catalogue
         self._logs = logs
         self._connections = connections
         self._rows = rows
+        self._attachment = attachment
         self._changing = Lock()  # what is written down and what runs must not come apart
 
     async def list(self) -> tuple[InstanceInfo, ...]:
@@ -209,6 +222,17 @@ class Apps:
         async with aclosing(self._launcher.answers(name).stream(command, arguments)) as items:
             async for item in items:
                 yield item
+
+    async def attachment(self, name: str) -> Attachment:
+        """See the protocol."""
+        isolation = self._launcher.config(name).isolation
+        if isolation is not Isolation.ATTACHED or self._attachment is None:
+            raise NotAttachable(
+                f"{name} runs as {isolation}; set its isolation to {Isolation.ATTACHED} to attach to it"
+            )
+        if not self._launcher.get(name).state.serving:
+            raise NotAttachable(f"{name} is {self._launcher.get(name).state}; start it before a process attaches to it")
+        return self._attachment(name)
 
     async def _write(self, config: InstanceConfig) -> None:
         if self._rows is not None:

@@ -22,7 +22,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 
 from skywire.app.interface import Method, methods_of
 from skywire.app.typed_json import decode, encode
-from skywire.control.frames import MessageStream
+from skywire.control.frames import MAX_MESSAGE, MessageStream
 from skywire.control.messages import Code, cancel, request
 from skywire.errors import NetworkError, ProtocolError, SkywireError
 from skywire.net.background import Background
@@ -124,8 +124,10 @@ class Client:
             self._over = "the connection to the node broke"
         except ProtocolError as error:
             self._over = f"that is no node of ours: {error}"
-        for answers in self._calls.values():
-            answers.close()
+        finally:  # also when it is cancelled: calls of other tasks may still wait
+            self._over = self._over or "the connection to the node was closed"
+            for answers in self._calls.values():
+                answers.close()
 
     def _hand_out(self, message: dict[str, object]) -> None:
         parameters = message.get("params")
@@ -171,9 +173,14 @@ class Client:
 
 
 @asynccontextmanager
-async def connected(stream: ByteStream) -> AsyncIterator[Client]:
-    """Call another process through a connection while the block runs; it is closed at the end."""
-    messages = MessageStream(stream)
+async def connected(stream: ByteStream, limit: int = MAX_MESSAGE) -> AsyncIterator[Client]:
+    """Call another process through a connection while the block runs; it is closed at the end.
+
+    Args:
+        stream: the connection.
+        limit: bytes of the longest message.
+    """
+    messages = MessageStream(stream, limit)
     client = Client(messages)
     try:
         async with Background() as task_group:

@@ -28,10 +28,12 @@ class MessageStream:
 
     Args:
         stream: carries them; owned, and closed, by this.
+        limit: bytes of the longest message, either way.
     """
 
-    def __init__(self, stream: ByteStream) -> None:
+    def __init__(self, stream: ByteStream, limit: int = MAX_MESSAGE) -> None:
         self._stream = stream
+        self._limit = limit
         self._input = BufferedByteReceiveStream(stream)
         self._sending = Lock()
         self._torn = False  # whether a message may have gone out in part, so that none can follow
@@ -48,8 +50,8 @@ class MessageStream:
             (length,) = _LENGTH.unpack(await self._input.receive_exactly(_LENGTH.size))
         except IncompleteRead:
             raise EndOfStream from None
-        if length > MAX_MESSAGE:
-            raise ProtocolError(f"a message announces {length} bytes, the limit is {MAX_MESSAGE}")
+        if length > self._limit:
+            raise ProtocolError(f"a message announces {length} bytes, the limit is {self._limit}")
         try:
             message = json.loads(await self._input.receive_exactly(length))
         except IncompleteRead:
@@ -68,8 +70,8 @@ class MessageStream:
             ProtocolError: the message is too long.
         """
         body = json.dumps(message, separators=(",", ":")).encode()
-        if len(body) > MAX_MESSAGE:
-            raise ProtocolError(f"a message would have {len(body)} bytes, the limit is {MAX_MESSAGE}")
+        if len(body) > self._limit:
+            raise ProtocolError(f"a message would have {len(body)} bytes, the limit is {self._limit}")
         async with self._sending:
             await checkpoint_if_cancelled()
             if self._torn:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final, final
 
 from anyio import connect_unix, create_unix_listener, fail_after
-from anyio.abc import SocketStream
+from anyio.abc import SocketListener, SocketStream
 from platformdirs import user_runtime_path
 
 from skywire.app.interface import Role
@@ -53,20 +53,34 @@ async def serving_locally(endpoint: Endpoint, path: Path) -> AsyncIterator[None]
     Raises:
         LocalControlError: it cannot be made, or another process has it.
     """
+
+    async def handle(stream: SocketStream) -> None:
+        await endpoint.serve(stream, Role.ADMIN, "a local process")
+
+    async with listening_locally(path) as listener, Background() as task_group:
+        task_group.start_soon(listener.serve, handle)
+        yield
+
+
+@asynccontextmanager
+async def listening_locally(path: Path) -> AsyncIterator[SocketListener]:
+    """Listen on a socket for processes of this user while the block runs.
+
+    Args:
+        path: of the socket; its folder is made for this user alone. A socket that nobody listens on is replaced.
+
+    Raises:
+        LocalControlError: it cannot be made, or another process has it.
+    """
     _make_folder(path.parent)
     await _clear(path)
     try:
         listener = await create_unix_listener(path, mode=0o600)
     except OSError as error:
         raise LocalControlError(f"cannot listen on {path}: {error.strerror or error}") from error
-
-    async def handle(stream: SocketStream) -> None:
-        await endpoint.serve(stream, Role.ADMIN, "a local process")
-
     try:
-        async with listener, Background() as task_group:
-            task_group.start_soon(listener.serve, handle)
-            yield
+        async with listener:
+            yield listener
     finally:
         _remove_dead(path)
 

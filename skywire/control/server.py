@@ -11,7 +11,7 @@ from anyio.abc import ByteStream, TaskGroup
 
 from skywire.app.interface import Method, Role, methods_of
 from skywire.app.typed_json import MisfitError, decode, encode
-from skywire.control.frames import MessageStream
+from skywire.control.frames import MAX_MESSAGE, MessageStream
 from skywire.control.messages import Code, failure, reply, stream_end, stream_item
 from skywire.errors import ProtocolError, SkywireError
 
@@ -51,15 +51,16 @@ class Endpoint:
         """The method of that name, with what implements it."""
         return self._methods.get(name) if isinstance(name, str) else None
 
-    async def serve(self, stream: ByteStream, role: Role, who: str) -> None:
+    async def serve(self, stream: ByteStream, role: Role, who: str, limit: int = MAX_MESSAGE) -> None:
         """Answer one caller until they leave.
 
         Args:
             stream: the connection; closed at the end.
             role: of the caller.
             who: the caller, for the log.
+            limit: bytes of the longest message.
         """
-        await _Caller(self, MessageStream(stream), role, who).serve()
+        await _Caller(self, MessageStream(stream, limit), role, who).serve()
 
 
 class _Caller:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, final
 
@@ -100,6 +101,28 @@ class Conn(ByteStream):
         Raises:
             ValueError: ``data`` is empty or longer.
         """
+
+    async def receive_records(self, max_bytes: int) -> list[bytes]:
+        """The next record, and those behind it that are here already: for who passes records on.
+
+        Args:
+            max_bytes: in all of them; a first record that is longer comes all the same.
+        """
+        return [await self.receive_record()]
+
+    async def send_records(self, records: Sequence[bytes]) -> None:
+        """Send records, in as few steps as the network can.
+
+        Args:
+            records: each of 1 to 4070 bytes.
+
+        Raises:
+            ValueError: one is empty or longer; none of them was sent.
+        """
+        for record in records:
+            check_record(record)
+        for record in records:
+            await self.send_record(record)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.local} to {self.remote} for {self.owner}>"

@@ -155,6 +155,14 @@ class _MemoryConn(Conn):
             record = self._incoming.buffer.take_record()
         return self._received(record)
 
+    async def receive_records(self, max_bytes: int) -> list[bytes]:
+        with self._receive_guard:
+            await self._fill()
+            records = self._incoming.buffer.take_records(max_bytes)
+        self.bytes_in += sum(map(len, records))
+        self._incoming.notify()
+        return records
+
     async def send(self, item: bytes) -> None:
         with self._send_guard:
             await checkpoint()

@@ -29,6 +29,27 @@ class RecordBuffer:
         self.size -= len(record)
         return record
 
+    def take_records(self, max_bytes: int) -> list[bytes]:
+        """Remove the first record, and those behind it that fit into so many bytes with it. There must be one.
+
+        Args:
+            max_bytes: at least 1.
+        """
+        records = self._records
+        if self.size <= max_bytes:
+            taken = list(records)
+            records.clear()
+            self.size = 0
+            return taken
+        taken = [records.popleft()]
+        room = max_bytes - len(taken[0])
+        while len(records[0]) <= room:
+            record = records.popleft()
+            room -= len(record)
+            taken.append(record)
+        self.size -= sum(map(len, taken))
+        return taken
+
     def take_bytes(self, max_bytes: int) -> bytes:
         """Remove 1 to ``max_bytes`` bytes: whole records, as many as fit, or the head of the first. There must be one.
 

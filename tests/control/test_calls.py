@@ -214,6 +214,24 @@ async def test_the_end_of_the_connection_ends_all_calls() -> None:
     assert things.waiting == 0
 
 
+async def test_leaving_the_connection_ends_the_calls_of_others() -> None:
+    things = Things()
+    endpoint = Endpoint()
+    endpoint.offer("things", ThingsAPI, things)
+    near, far = pair()
+    async with create_task_group() as task_group:
+        task_group.start_soon(endpoint.serve, far, Role.ADMIN, "a test")
+
+        async def wait(remote: ThingsAPI) -> None:
+            with pytest.raises(NodeGone):
+                await remote.wait()
+
+        with fail_after(5):
+            async with create_task_group() as callers, connected(near) as client:
+                callers.start_soon(wait, client.of(ThingsAPI, "things"))
+                await things.begun.wait()
+
+
 @asynccontextmanager
 async def raw(role: Role = Role.ADMIN) -> AsyncIterator[MessageStream]:
     endpoint = Endpoint()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Container
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from anyio import CancelScope, Event, create_task_group
+from anyio import TASK_STATUS_IGNORED, CancelScope, Event, create_task_group
 from anyio.abc import TaskGroup, TaskStatus
 
 from skywire import (
@@ -23,7 +24,12 @@ from skywire import (
     SecKey,
     embedded,
 )
+from skywire.isolation.local_socket import LocalSocket
+from skywire.isolation.passed_conn import PassedConn
+from skywire.isolation.pump import pump
 from skywire.keys import PubKey
+from skywire.net.network import DialOptions
+from skywire.net.serving import serve_conn
 
 SERVER, CLIENT, STRANGER = (SecKey(bytes([n]) * 32) for n in (11, 12, 13))
 ME = Owner("tester")
@@ -143,4 +149,68 @@ async def dmsg(*ports: Port) -> AsyncIterator[Served]:
         task_group.cancel_scope.cancel()
 
 
-MEETINGS: dict[str, Meeting] = {"memory": memory, "pktcp": pktcp, "dmsg": dmsg}
+@dataclass
+class Passing(Dispatcher):
+    """Hands the connections of a network over local sockets, as those of apps in other processes are."""
+
+    network: Network
+    tasks: TaskGroup
+    dispatcher: Dispatcher | None = None
+
+    @property
+    def name(self) -> str:
+        return self.network.name
+
+    @property
+    def public(self) -> PubKey:
+        return self.network.public
+
+    async def dial(self, address: Address, *, owner: Owner, options: DialOptions = DialOptions()) -> Conn:
+        conn = await self.network.dial(address, owner=owner, options=options)
+        passed, ours = _pass(conn)
+        self.tasks.start_soon(pump, conn, passed)
+        return ours
+
+    async def serve(self, dispatcher: Dispatcher, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
+        self.dispatcher = dispatcher
+        await self.network.serve(self, task_status=task_status)
+
+    def admit(self, network: str, port: int, peer: PubKey) -> Owner | None:
+        assert self.dispatcher is not None
+        return self.dispatcher.admit(network, port, peer)
+
+    async def handle(self, conn: Conn) -> None:
+        assert self.dispatcher is not None
+        passed, ours = _pass(conn)
+        async with create_task_group() as tasks:
+            tasks.start_soon(serve_conn, self.dispatcher, ours)
+            await pump(conn, passed)
+
+
+def _pass(conn: Conn) -> tuple[PassedConn, PassedConn]:
+    near, far = (
+        PassedConn(
+            LocalSocket(sock), local=conn.local, remote=conn.remote, owner=conn.owner, half_close=conn.half_close
+        )
+        for sock in socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    )
+    return near, far
+
+
+@asynccontextmanager
+async def passed(*ports: Port) -> AsyncIterator[Served]:
+    """The network inside one process, both ends of which are handed over."""
+    hub = MemoryHub()
+    addresses = [Address("memory", SERVER.public, number) for number in range(80, 80 + len(ports))]
+    table = PortTable({address.port: port for address, port in zip(addresses, ports, strict=True)})
+    async with create_task_group() as task_group:
+
+        def network(identity: SecKey) -> Network:
+            return Passing(MemoryNetwork(identity, hub), task_group)
+
+        stop = await _start(task_group, network(SERVER), table)
+        yield Served(addresses, table, network, task_group.cancel_scope, stop)
+        task_group.cancel_scope.cancel()
+
+
+MEETINGS: dict[str, Meeting] = {"memory": memory, "pktcp": pktcp, "dmsg": dmsg, "passed": passed}
