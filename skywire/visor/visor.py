@@ -35,6 +35,7 @@ from skywire.control.server import Endpoint
 from skywire.dmsg.control import CONTROL_PORT as DMSGCTRL_PORT
 from skywire.dmsg.control import serve_control
 from skywire.dmsg.network import DmsgNetwork
+from skywire.isolation.processes import Processes
 from skywire.keys import PubKey
 from skywire.net.background import Background
 from skywire.net.conn import CORE, Conn
@@ -76,24 +77,35 @@ class Visor:
         self.halted: Final = Event()
         """Set when somebody has asked for the end of the process."""
         networks: dict[str, Network] = {} if dmsg is None else {dmsg.name: dmsg}
+        surroundings = Surroundings(
+            mode=RunMode.VISOR_APP,
+            public=self.public,
+            networks=networks,
+            ports=self.registry,
+            facilities=self.facilities,
+            data=blueprint.local_path / "apps",
+            connections=self.connections,
+            local_ports=self.local_ports,
+        )
+        processes = Processes(surroundings, blueprint.catalogue, folder=_attach_folder(blueprint))
         self.launcher: Final = Launcher(
-            Surroundings(
-                mode=RunMode.VISOR_APP,
-                public=self.public,
-                networks=networks,
-                ports=self.registry,
-                facilities=self.facilities,
-                data=blueprint.local_path / "apps",
-                connections=self.connections,
-                local_ports=self.local_ports,
-            ),
+            surroundings,
             events=self.events,
             returns=Returns(blueprint.local_path),
+            isolate=processes.isolate,
             limits=blueprint.launcher_limits,
         )
-        self.api: Final = self._make_api(blueprint, dmsg, logs)
+        apps = Apps(
+            self.launcher,
+            blueprint.catalogue,
+            logs,
+            self.connections,
+            blueprint.book,
+            attachment=processes.attachment,
+        )
+        self.api: Final = self._make_api(blueprint, dmsg, logs, apps)
 
-    def _make_api(self, blueprint: Blueprint, dmsg: DmsgNetwork | None, logs: AppLogs) -> VisorAPI:
+    def _make_api(self, blueprint: Blueprint, dmsg: DmsgNetwork | None, logs: AppLogs, apps: Apps) -> VisorAPI:
         parts = NodeParts(
             public=self.public,
             registry=self.registry,
@@ -124,7 +136,7 @@ class Visor:
                 logs=logs,
                 halt=self._halt,
             ),
-            apps=Apps(self.launcher, blueprint.catalogue, logs, self.connections, blueprint.book),
+            apps=apps,
             network=NodeNetwork(parts, look),
             config=Configuration(blueprint.book, blueprint.shown, self.access, blueprint.warnings, guard),
             events=Events(self.events),
@@ -234,6 +246,11 @@ async def _watch(visor: Visor, dmsg: DmsgNetwork) -> None:
             known = trouble
             visor.facilities.report(DMSG, trouble)
             visor.events.publish("facility", DMSG.name, offline=trouble)
+
+
+def _attach_folder(blueprint: Blueprint) -> Path:
+    """Where processes attach: a folder of this visor's own, as others of this user may have apps of the same names."""
+    return (blueprint.sockets or blueprint.local_path) / socket_name(blueprint.identity.public)
 
 
 @contextmanager

@@ -27,6 +27,7 @@ INSTANCE_COMMANDS: Final = {
     "config": "Tell its options, or give it others. If it runs, it is started again with them.",
     "call": "Give it a command of its own by name, where its definition is not installed here.",
 }
+ATTACH: Final = {"attach": "Be the process of an app instance that is kept apart from its node."}
 REMOVE: Final = {"rm": "Stop an app instance, and forget it."}
 VISOR_COMMANDS: Final = {
     "info": "Tell what the node is, and how it is connected.",
@@ -82,6 +83,7 @@ def add_app_commands(app: App) -> None:
     """Give ``app`` the commands about all instances; those of one are made when it is named."""
     add_commands(app, f"{_ROOT}.listing", APP_COMMANDS)
     add_commands(app, f"{_ROOT}.instance", REMOVE)
+    add_commands(app, f"{_ROOT}.attach", ATTACH)
 
 
 def add_visor_commands(app: App) -> None:

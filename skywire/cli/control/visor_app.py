@@ -72,7 +72,7 @@ def register(
 
 def how_to_attach(name: str) -> str:
     """What starts the process of an instance that others supervise."""
-    return f"attach its process with: skywire app {name} attach"
+    return f"attach its process with: skywire app attach {name}"
 
 
 def deregister(name: str, /, *, knowing: Knowing = False, reach: Reach = LOCAL) -> None:
