@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+import tempfile
 from pathlib import Path
 
 import nox
@@ -43,16 +44,20 @@ def wheel(session: nox.Session) -> None:
     """What users install: the wheel in an empty environment, its programs run from elsewhere."""
     folder = Path(session.create_tmp()).resolve()
     shutil.rmtree(folder / "dist", ignore_errors=True)
-    session.install("build")
-    session.run("python", "-m", "build", "--wheel", "--outdir", str(folder / "dist"), silent=True)
-    (built,) = (folder / "dist").glob("*.whl")
-    session.install("--force-reinstall", str(built))
+    session.install("build", "mypy")
+    for source in (".", "examples/hello_app"):
+        session.run("python", "-m", "build", "--wheel", "--outdir", str(folder / "dist"), source, silent=True)
+    session.install("--force-reinstall", *map(str, (folder / "dist").glob("*.whl")))
+    check = Path("tests/programs/third_party.py").resolve()
     session.chdir("/")
     session.run("python", "-c", "import skywire, pdb, cmd; cmd.Cmd; print(skywire.__version__)")
     page = "skywire.apps.log_server.__path__[0] + '/page/page.js'"
     session.run("python", "-c", f"import skywire.apps.log_server; open({page}).close()")
     for program in ("skywire", "dmsg", "standalone"):
         session.run(program, "--version")
+    # A stranger's package beside it: checked as strictly as ours, and run in each way that an app can run.
+    session.run("python", "-m", "mypy", "--strict", "--cache-dir", str(folder / "mypy"), "-p", "hello_app")
+    session.run("python", str(check), tempfile.mkdtemp(dir=folder))
 
 
 @nox.session
