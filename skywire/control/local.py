@@ -23,11 +23,12 @@ from skywire.control.client import Client, connected
 from skywire.control.server import Endpoint
 from skywire.errors import SkywireError
 from skywire.net.background import Background
+from skywire.net.local_socket import LocalSocket
 
 RUNTIME_VARIABLE: Final = "SKYWIRE_RUNTIME_DIR"
 """The environment variable with the folder of the sockets."""
 SUFFIX: Final = ".sock"
-ANSWER_SECONDS: Final = 2.0
+ANSWER_SECONDS: Final = 5.0
 """For a process on this machine to answer at all."""
 LONGEST_PATH: Final = 107
 """Bytes of the longest path that a unix socket can have on Linux."""
@@ -55,7 +56,7 @@ async def serving_locally(endpoint: Endpoint, path: Path) -> AsyncIterator[None]
     """
 
     async def handle(stream: SocketStream) -> None:
-        await endpoint.serve(stream, Role.ADMIN, "a local process")
+        await endpoint.serve(await LocalSocket.of(stream), Role.ADMIN, "a local process")
 
     async with listening_locally(path) as listener, Background() as task_group:
         task_group.start_soon(listener.serve, handle)
@@ -92,8 +93,22 @@ async def controlling(path: Path) -> AsyncIterator[Client]:
     Raises:
         LocalControlError: nobody listens there.
     """
-    async with await _connect(path) as stream, connected(stream) as client:
+    async with await connect_locally(path) as stream, connected(stream) as client:
         yield client
+
+
+async def connect_locally(path: Path) -> LocalSocket:
+    """Connect to the socket of a process.
+
+    Raises:
+        LocalControlError: nobody listens there, or it does not answer.
+    """
+    try:
+        with fail_after(ANSWER_SECONDS):
+            return await LocalSocket.of(await connect_unix(path))
+    except (OSError, TimeoutError) as error:
+        reason = getattr(error, "strerror", None) or "it does not answer"
+        raise LocalControlError(f"nobody can be reached at {path}: {reason}") from error
 
 
 @final
@@ -120,7 +135,7 @@ async def find(folder: Path) -> tuple[Found, ...]:
     for name in names:
         path = folder / name
         try:
-            async with await _connect(path):
+            async with await connect_locally(path):
                 found.append(Found(name.removesuffix(SUFFIX), path))
         except LocalControlError:
             _remove_dead(path)
@@ -149,21 +164,12 @@ async def _clear(path: Path) -> None:
     if len(os.fsencode(path)) > LONGEST_PATH:
         raise LocalControlError(f"{path} is too long for a socket; set {RUNTIME_VARIABLE} to a shorter folder")
     try:
-        async with await _connect(path):
+        async with await connect_locally(path):
             pass
     except LocalControlError:
         _remove_dead(path)  # if there is one
     else:
         raise LocalControlError(f"another process controls {path}: is this running already?")
-
-
-async def _connect(path: Path) -> SocketStream:
-    try:
-        with fail_after(ANSWER_SECONDS):
-            return await connect_unix(path)
-    except (OSError, TimeoutError) as error:
-        reason = getattr(error, "strerror", None) or "it does not answer"
-        raise LocalControlError(f"nobody can be reached at {path}: {reason}") from error
 
 
 def _remove_dead(path: Path) -> None:

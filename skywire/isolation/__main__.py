@@ -19,8 +19,8 @@ from anyio import CancelScope, Event, open_signal_receiver
 
 from skywire.isolation.app_process import AppFailed
 from skywire.isolation.inside import NotAttached, run_assigned
-from skywire.isolation.local_socket import LocalSocket
 from skywire.net.background import Background
+from skywire.net.local_socket import LocalSocket
 from skywire.runtime import run
 
 ORPHAN_SECONDS: Final = 5.0

@@ -19,9 +19,9 @@ from skywire.control.local import listening_locally
 from skywire.errors import SkywireError
 from skywire.isolation.interfaces import Assignment
 from skywire.isolation.link import HandOverFailed
-from skywire.isolation.local_socket import LocalSocket
 from skywire.isolation.session import Session
 from skywire.net.background import Background
+from skywire.net.local_socket import LocalSocket
 from skywire.privatefile import PrivateFile
 
 TOKEN_BYTES: Final = 32

@@ -20,10 +20,10 @@ from skywire.app.host import AppHost
 from skywire.app.instance import InstanceFailed
 from skywire.app.status import AppStatus
 from skywire.isolation.interfaces import Assignment
-from skywire.isolation.local_socket import LocalSocket
 from skywire.isolation.output import Output
 from skywire.isolation.session import Session
 from skywire.net.background import Background
+from skywire.net.local_socket import LocalSocket
 
 KILL_SECONDS: Final = 5.0
 """For the system to end a process that it was told to kill."""

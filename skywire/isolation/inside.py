@@ -26,9 +26,9 @@ from skywire.isolation.interfaces import (
     InstanceAPI,
 )
 from skywire.isolation.link import DescriptorReceiver
-from skywire.isolation.local_socket import LocalSocket
 from skywire.isolation.remote import Arrival, RemoteHost
 from skywire.net.background import Background
+from skywire.net.local_socket import LocalSocket
 
 
 class NotAttached(NetworkError):

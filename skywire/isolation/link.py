@@ -15,7 +15,7 @@ from typing import Final, TypeAlias, final
 from anyio import BrokenResourceError, ClosedResourceError, EndOfStream, Lock, fail_after
 
 from skywire.errors import ProtocolError, SkywireError
-from skywire.isolation.local_socket import LocalSocket
+from skywire.net.local_socket import LocalSocket
 
 HAND_OVER_SECONDS: Final = 5.0
 """For the other process to take a descriptor."""

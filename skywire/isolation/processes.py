@@ -19,8 +19,8 @@ from skywire.control.local import runtime_folder
 from skywire.isolation.attached import TOKEN_SECONDS, AttachedInstance
 from skywire.isolation.child import ChildInstance, ChildLimits
 from skywire.isolation.interfaces import PROTOCOL_VERSION, Assignment
-from skywire.isolation.local_socket import LocalSocket
 from skywire.isolation.session import Session, describe_facilities
+from skywire.net.local_socket import LocalSocket
 
 TOKEN_NAME: Final = "attach-token"  # noqa: S105 - the name of a file
 SOCKET_SUFFIX: Final = ".attach"

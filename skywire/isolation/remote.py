@@ -20,12 +20,12 @@ from skywire.isolation.errors import restored, restored_dial
 from skywire.isolation.frames import FrameReader
 from skywire.isolation.interfaces import FIRST_NUMBER, ConnFacts, HostAPI
 from skywire.isolation.link import DescriptorReceiver
-from skywire.isolation.local_socket import LocalSocket
 from skywire.isolation.passed_conn import PassedConn
 from skywire.keys import PubKey
 from skywire.net.address import Address, HostPort
 from skywire.net.conn import Conn, Owner
 from skywire.net.errors import DialTimeout, ListenError, StreamBroken, Unreachable
+from skywire.net.local_socket import LocalSocket
 from skywire.net.memory import MEMORY
 from skywire.net.network import EVERYONE, DialOptions, Dispatcher, Network
 from skywire.net.serving import serve_conn

@@ -38,11 +38,11 @@ from skywire.isolation.interfaces import (
     InstanceAPI,
 )
 from skywire.isolation.link import DescriptorSender, HandOverFailed
-from skywire.isolation.local_socket import LocalSocket
 from skywire.isolation.passed_conn import PassedConn
 from skywire.isolation.pump import pump
 from skywire.net.background import Background
 from skywire.net.conn import Conn
+from skywire.net.local_socket import LocalSocket
 
 MAX_COMMANDS: Final = 48
 """Commands of one app that are under way at a time: fewer than calls are, so that it can always be told to stop."""

@@ -26,10 +26,12 @@ from skywire.app.logs import AppLogs
 from skywire.app.registry import ServiceRegistry
 from skywire.app.returns import Returns
 from skywire.app.run_mode import RunMode
+from skywire.control import passage
 from skywire.control.access import Access
 from skywire.control.apps import Apps, Events
 from skywire.control.local import SUFFIX, LocalControlError, serving_locally
 from skywire.control.over_dmsg import CONTROL_PORT
+from skywire.control.passage import giving_passage
 from skywire.control.process import Process
 from skywire.control.server import Endpoint
 from skywire.dmsg.control import CONTROL_PORT as DMSGCTRL_PORT
@@ -188,7 +190,7 @@ async def running(blueprint: Blueprint) -> AsyncIterator[Visor]:
             core.start_soon(_watch, visor, dmsg)
         visor.facilities.withdraw(TRANSPORTS, NO_OVERLAY)
         visor.facilities.withdraw(SKYNET, NO_OVERLAY)
-        await stack.enter_async_context(_controlled(visor, blueprint.sockets))
+        await stack.enter_async_context(_controlled(visor, blueprint.sockets, dmsg))
         await stack.enter_async_context(
             visor.registry.serving(DMSGCTRL_PORT, serve_control, label="dmsgctrl", owner=CORE, peers=EVERYONE)
         )
@@ -204,13 +206,15 @@ async def running(blueprint: Blueprint) -> AsyncIterator[Visor]:
 
 
 @asynccontextmanager
-async def _controlled(visor: Visor, sockets: Path | None) -> AsyncIterator[None]:
-    """Let the node be controlled, from this machine and from afar."""
+async def _controlled(visor: Visor, sockets: Path | None, dmsg: DmsgNetwork | None) -> AsyncIterator[None]:
+    """Let the node be controlled, from this machine and from afar, and others elsewhere through it."""
     async with AsyncExitStack() as stack:
         if sockets is not None:
-            path = sockets / f"{socket_name(visor.public)}{SUFFIX}"
+            name = socket_name(visor.public)
             try:
-                await stack.enter_async_context(serving_locally(visor.endpoint, path))
+                await stack.enter_async_context(serving_locally(visor.endpoint, sockets / f"{name}{SUFFIX}"))
+                if dmsg is not None:
+                    await stack.enter_async_context(giving_passage(dmsg, sockets / f"{name}{passage.SUFFIX}"))
             except LocalControlError as error:
                 _log.error("no control from this machine: %s", error)
         await stack.enter_async_context(

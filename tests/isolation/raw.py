@@ -12,7 +12,7 @@ from anyio import BrokenResourceError, EndOfStream, connect_unix
 from anyio.abc import ByteStream
 
 from skywire.control.frames import MessageStream
-from skywire.isolation.local_socket import LocalSocket
+from skywire.net.local_socket import LocalSocket
 from tests.isolation.places import Place
 
 

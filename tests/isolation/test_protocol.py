@@ -17,7 +17,7 @@ from skywire.control.messages import request
 from skywire.isolation.frames import BROKEN, END, FrameReader, RecordFramer
 from skywire.isolation.interfaces import Assignment, HostAPI, InstanceAPI
 from skywire.isolation.link import DescriptorReceiver, DescriptorSender
-from skywire.isolation.local_socket import LocalSocket
+from skywire.net.local_socket import LocalSocket
 from skywire.wire.records import MAX_RECORD
 
 PAGE = (Path(__file__).parents[2] / "docs" / "protocol" / "app-process.md").read_text("utf-8")

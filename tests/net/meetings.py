@@ -24,10 +24,10 @@ from skywire import (
     SecKey,
     embedded,
 )
-from skywire.isolation.local_socket import LocalSocket
 from skywire.isolation.passed_conn import PassedConn
 from skywire.isolation.pump import pump
 from skywire.keys import PubKey
+from skywire.net.local_socket import LocalSocket
 from skywire.net.network import DialOptions
 from skywire.net.serving import serve_conn
 

@@ -84,10 +84,8 @@ def test_a_node_that_does_not_take_control(machine: Machine, node: Served, netwo
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
-        (f"{VIA} cli visor pk", "a node elsewhere asks who we are"),
         ("--via skynet://x cli visor pk", "an address is dmsg://"),
         (f"{VIA}:80 cli visor pk", "a node is controlled on port 3435"),
-        (f"{VIA} --node x app ls", "use one of them"),
         ("--timeout 0 app ls", "--timeout is above 0"),
     ],
 )
@@ -95,3 +93,10 @@ def test_what_makes_no_sense(machine: Machine, node: Served, line: str, reason: 
     done = machine.run(line)
     assert (done.returncode, done.stdout) == (2, "")
     assert reason in done.stderr
+
+
+def test_without_a_key_of_ours_a_visor_of_this_machine_is_wanted(machine: Machine, node: Served) -> None:
+    for line in (f"{VIA} cli visor pk", f"{VIA} --node x app ls"):
+        done = machine.run(line)
+        assert (done.returncode, done.stdout) == (3, "")
+        assert "Or go there with a key of your own: --key-file, or SKYWIRE_DMSG_SK" in done.stderr

@@ -7,6 +7,7 @@ import random
 import signal
 import socket
 import stat
+import sys
 import time
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from skywire.visor.config.file import ConfigFile
 from tests.programs.running import PATIENCE, Network
 from tests.programs.visor_program import Node
 
+SKYWIRE = [sys.executable, "-m", "skywire"]
 STOP_SECONDS = 8.0
 """Within which a node has ended, whatever goes on."""
 
@@ -304,3 +306,27 @@ def test_it_says_who_it_is_as_json(node: Node) -> None:
         assert json.loads(program.line())["public_key"] == str(node.identity.public)
         program.signal(signal.SIGTERM)
         assert program.end()[0] == 0
+
+
+def test_one_visor_is_controlled_through_another(tmp_path: Path, network: Network) -> None:
+    here, elsewhere = tmp_path / "here", tmp_path / "elsewhere"
+    here.mkdir()
+    elsewhere.mkdir()
+    near, far = Node(here, network.served.disc), Node(elsewhere, network.served.disc)
+    near.configure()
+    far.configure({"name": "keeper"}, hypervisors=[str(near.identity.public)])
+    with near.running(), far.running() as remote:
+        for node in (near, far):
+            node.until(connected)
+        via = f"--via=dmsg://{far.identity.public}"
+        done = network.run(via, "app", "ls", "--json", program=SKYWIRE, environment=near.environment)
+        assert {each["name"] for each in json.loads(done.stdout)["apps"]} == {"keeper", "log-server", "debug"}
+        done = network.run(via, "cli", "visor", "halt", program=SKYWIRE, environment=near.environment)
+        assert (done.returncode, b"would take away" in done.stderr) == (4, True)
+        words = ("cli", "visor", "halt", "--i-know-what-im-doing", via)
+        assert network.run(*words, program=SKYWIRE, environment=near.environment).returncode == 0
+        assert remote.end()[0] == 0
+
+
+async def connected(api: VisorAPI) -> bool:
+    return not any(each.offline for each in (await api.network.info()).facilities)

@@ -164,6 +164,16 @@ async def reached(reach: Reach, instance: str | None = None) -> AsyncIterator[No
             yield node
 
 
+async def visor_here(reach: Reach) -> Process:
+    """The visor of this machine through which a node elsewhere is reached.
+
+    Raises:
+        NotReached: there is none.
+        UsageError: there are several.
+    """
+    return _choose(await survey(reach), reach.name, None)
+
+
 async def survey(reach: Reach) -> Survey:
     """Ask the processes of this machine who they are, and what apps they have; at the same time, and not for long.
 

@@ -30,11 +30,12 @@ class Reach:
     node:
         The process on this machine that is meant, by its name or the beginning of it; or set SKYWIRE_NODE.
     via:
-        A node elsewhere, as dmsg://KEY. It has to let our key control it.
+        A node elsewhere, as dmsg://KEY. It is reached through the visor of this machine, with that one's key; or with a
+        key of our own. It has to let that key control it.
     timeout:
         Seconds for each answer, 60 unless given.
     key_file:
-        With --via: the file with our secret key. Without it, the key is in SKYWIRE_DMSG_SK.
+        With --via: the file with a secret key of our own; or set SKYWIRE_DMSG_SK.
     passphrase_file:
         With --via: the first line of this file opens the key file; else it is asked for.
     disc:
@@ -66,15 +67,7 @@ class Reach:
 
     @property
     def name(self) -> str | None:
-        """The process that is meant, if one is named.
-
-        Raises:
-            UsageError: a process of this machine is named, and a node elsewhere.
-        """
-        if self.via is not None:
-            if self.node is not None:
-                raise UsageError("--node is a process of this machine, --via a node elsewhere: use one of them")
-            return None
+        """The process of this machine that is meant, or through which a node elsewhere is reached; if one is named."""
         return self.node or os.environ.get(NODE_VARIABLE) or None
 
 
