@@ -12,6 +12,7 @@ from skywire.app.attempt import describe
 from skywire.app.definition import AppDef
 from skywire.app.loaded import DefinitionError, LoadedDef, check_name, load
 from skywire.errors import SkywireError
+from skywire.known_names import listed
 
 ENTRY_POINTS: Final = "skywire.apps"
 """The group of entry points by which a package offers definitions, each under its name."""
@@ -87,7 +88,7 @@ class Catalogue:
     def _find(self, name: str) -> Offer:
         offer = self._offers.get(name)
         if offer is None:
-            raise NoSuchApp(f"there is no app {name!r}; there are: {', '.join(sorted(self._offers))}")
+            raise NoSuchApp(f"there is no app {name!r}; {listed(name, self._offers)}")
         return offer
 
     def _offer(self, entry: EntryPoint) -> None:

@@ -29,7 +29,7 @@ def test_definitions_are_found_by_name() -> None:
     assert catalogue.get("hello").name == "hello"
     assert catalogue.get("hello") is catalogue.get("hello")
     assert [(each.name, each.built_in) for each in catalogue.offers] == [("hello", True), ("hello-again", False)]
-    with pytest.raises(NoSuchApp, match="there is no app 'hullo'; there are: hello, hello-again"):
+    with pytest.raises(NoSuchApp, match="there is no app 'hullo'; did you mean hello\\? there are: hello, hello-again"):
         catalogue.get("hullo")
     with pytest.raises(DefinitionError, match="offers hello under the name hello-again"):
         catalogue.get("hello-again")

@@ -17,6 +17,7 @@ from skywire.app.loaded import Configured, DefinitionError, LoadedDef, broken, c
 from skywire.app.options import OptionError, decode, describe, read_texts
 from skywire.app.record import InstanceConfig
 from skywire.errors import SkywireError
+from skywire.known_names import listed
 from skywire.visor.config.args import MappedArgs, head_of, map_args, split_args
 from skywire.visor.config.built_in import BUILT_IN, said_elsewhere
 from skywire.visor.config.schema import AppRow, VisorConfig
@@ -138,8 +139,7 @@ def ports_of(row: AppRow, definition: LoadedDef) -> dict[str, int]:
     found = {names[0]: row.port} if row.port and names else {}
     for name, number in row.ports.items():
         if name not in names:
-            listed = ", ".join(names) or "none"
-            raise RowError(f"ports.{name[:100]}", f"{definition.name} has no such port; there are: {listed}")
+            raise RowError(f"ports.{name[:100]}", f"{definition.name} has no such port; {listed(name, names)}")
         if not number:
             raise RowError(f"ports.{name}", "1 to 65535 is expected")
         found[name] = number
