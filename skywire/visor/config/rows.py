@@ -31,6 +31,13 @@ _MODES: Final[Mapping[str, Isolation | None]] = {
     "external": Isolation.CHILD,
 }
 _UNUSED: Final = ("user", "group", "work_dir")
+_UPSTREAMS: Final = frozenset(
+    {
+        *("skychat", "skysocks", "skysocks-client", "vpn-server", "vpn-client", "vpn-router"),
+        *("skynet-srv", "skynet-client", "pty", "skydex-market", "skydex-client"),
+    }
+)
+"""Apps that stand in files of upstream."""
 
 
 @final
@@ -75,6 +82,11 @@ def instances(
         if name in offered and name not in found and name not in struck:
             found[name] = _Row(name, AppRow(name=name), name, config, catalogue, warnings).instance(trust=trust)
     return found, tuple(warnings)
+
+
+def is_yet_to_come(config: InstanceConfig) -> bool:
+    """Whether nothing is wrong with a row but that it asks for an app of upstream that this version does not have."""
+    return config.app.trouble == _yet_to_come(config.app.definition.name)
 
 
 def row_names(rows: Sequence[AppRow]) -> list[str]:
@@ -225,7 +237,9 @@ class _Row:
             )
         except RowError as error:
             reason = f"{self._place}.{error}"
-        except (NoSuchApp, DefinitionError) as error:
+        except NoSuchApp as error:
+            reason = _yet_to_come(wanted) if wanted in _UPSTREAMS else str(error)
+        except DefinitionError as error:
             reason = str(error)
         app = broken(wanted, reason)
         return InstanceConfig(name=self._name, app=app, auto_start=auto_start, environment=environment)
@@ -272,6 +286,10 @@ class _Row:
             head = ""
         named = (row.name, head, row.binary)
         return next((each for each in named if each in offered), head or row.name or self._name)
+
+
+def _yet_to_come(app: str) -> str:
+    return f"this version has no {app} yet; the row is kept"
 
 
 def _program_reason(program: str, *, trust: bool) -> str:
