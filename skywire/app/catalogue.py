@@ -58,6 +58,7 @@ class Catalogue:
         """Why an offer is not taken, by its source."""
         for name, place in built_in.items():
             self._offers[name] = Offer(name, "skywire", place, built_in=True, find=_finder(place))
+        self._looks = offered is None
         for entry in entry_points(group=ENTRY_POINTS) if offered is None else offered:
             self._offer(entry)
 
@@ -85,7 +86,17 @@ class Catalogue:
         """
         return self._find(name).place
 
+    def look_again(self) -> None:
+        """Find what has been installed meanwhile; what is known stays as it is."""
+        if self._looks:
+            importlib.invalidate_caches()
+            for entry in entry_points(group=ENTRY_POINTS):
+                if entry.name not in self._offers:
+                    self._offer(entry)
+
     def _find(self, name: str) -> Offer:
+        if name not in self._offers:
+            self.look_again()
         offer = self._offers.get(name)
         if offer is None:
             raise NoSuchApp(f"there is no app {name!r}; {listed(name, self._offers)}")

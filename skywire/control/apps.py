@@ -90,6 +90,7 @@ class Apps:
 
     async def definitions(self) -> tuple[DefinitionInfo, ...]:
         """See the protocol."""
+        self._catalogue.look_again()
         return tuple(self._describe(offer.name, offer.source) for offer in self._catalogue.offers)
 
     async def options(self, name: str) -> Mapping[str, object]:

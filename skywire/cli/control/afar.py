@@ -37,12 +37,12 @@ async def dialled(reach: Reach) -> AsyncIterator[tuple[Client, str, str]]:
         passphrase_file=reach.passphrase_file,
         timeout=reach.timeout,
     ).connection()
-    hint = f"; its operator may let you: skywire cli visor grant {connection.identity.public} control"
+    grant = f"; its operator may let you: skywire cli visor grant {connection.identity.public}"
     async with connection.network(sessions=0) as network, AsyncExitStack() as stack:
         try:
             client = await stack.enter_async_context(dial(network, address.pk, options=connection.dial_options))
         except PeerRefused as error:
-            raise Refused(f"{error}{hint}") from error
+            raise Refused(f"{error}{grant} control") from error
         except DiscoveryUnreachable as error:
             raise NotReached(str(error)) from error
-        yield client, f"dmsg://{str(address.pk)[:10]}", hint
+        yield client, f"dmsg://{str(address.pk)[:10]}", grant
