@@ -71,6 +71,7 @@ FLOORS = [
         "skywire.errors",
         "skywire.json_document",
         "skywire.key_path",
+        "skywire.known_names",
         "skywire.log_levels",
         "skywire.privatefile",
         "skywire.version",

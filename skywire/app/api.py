@@ -51,30 +51,8 @@ class Hello:
 
 @final
 @dataclass(frozen=True, slots=True)
-class DefinitionInfo:
-    """A definition that instances can be made of.
-
-    Args:
-        name: of the definition.
-        summary: what it does.
-        source: where it comes from.
-        modes: in which it can run.
-        critical: whether losing it can lock the operator out.
-        trouble: why it cannot be used; empty when it can.
-    """
-
-    name: str
-    summary: str
-    source: str
-    modes: tuple[RunMode, ...]
-    critical: bool
-    trouble: str
-
-
-@final
-@dataclass(frozen=True, slots=True)
 class OptionDescription:
-    """One option of an instance.
+    """One option of an instance, or of those that can be made.
 
     Args:
         name: of the option.
@@ -93,6 +71,30 @@ class OptionDescription:
     is_set: bool
     secret: bool
     help: str
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class DefinitionInfo:
+    """A definition that instances can be made of.
+
+    Args:
+        name: of the definition.
+        summary: what it does.
+        source: where it comes from.
+        modes: in which it can run.
+        critical: whether losing it can lock the operator out.
+        trouble: why it cannot be used; empty when it can.
+        options: that an instance of it has; they have their defaults.
+    """
+
+    name: str
+    summary: str
+    source: str
+    modes: tuple[RunMode, ...]
+    critical: bool
+    trouble: str
+    options: tuple[OptionDescription, ...] = ()
 
 
 @final
@@ -418,8 +420,20 @@ class AppsAPI(Protocol):
         auto_start: bool = True,
         restart: RestartPolicy = RestartPolicy.ON_FAILURE,
         isolation: Isolation | None = None,
+        texts: Mapping[str, str] = {},
     ) -> InstanceInfo:
-        """Make another instance, kept from the process as far as its definition says unless told otherwise."""
+        """Make another instance.
+
+        Args:
+            definition: what it is made of.
+            name: of the instance.
+            options: values as JSON.
+            ports: numbers that replace those of the definition, by the name of the port.
+            auto_start: whether it starts now, and with the process.
+            restart: what happens after a failure.
+            isolation: how far it is kept from the process; as its definition says unless given.
+            texts: values of options as people write them, for instance ``on``.
+        """
         ...
 
     @needs(Role.CONTROL)
@@ -458,6 +472,11 @@ class AppsAPI(Protocol):
         knowing: bool = False,
     ) -> InstanceInfo:
         """Change how an instance is run; what is not given stays. It goes on running where that can be."""
+        ...
+
+    @needs(Role.CONTROL)
+    async def environment(self, name: str) -> Mapping[str, str]:
+        """The variables that an instance has been given for a process of its own; some may be secret."""
         ...
 
     @needs(Role.CONTROL)

@@ -12,6 +12,7 @@ from skywire.app.attempt import describe
 from skywire.app.definition import AppDef
 from skywire.app.loaded import DefinitionError, LoadedDef, check_name, load
 from skywire.errors import SkywireError
+from skywire.known_names import listed
 
 ENTRY_POINTS: Final = "skywire.apps"
 """The group of entry points by which a package offers definitions, each under its name."""
@@ -57,6 +58,7 @@ class Catalogue:
         """Why an offer is not taken, by its source."""
         for name, place in built_in.items():
             self._offers[name] = Offer(name, "skywire", place, built_in=True, find=_finder(place))
+        self._looks = offered is None
         for entry in entry_points(group=ENTRY_POINTS) if offered is None else offered:
             self._offer(entry)
 
@@ -84,10 +86,20 @@ class Catalogue:
         """
         return self._find(name).place
 
+    def look_again(self) -> None:
+        """Find what has been installed meanwhile; what is known stays as it is."""
+        if self._looks:
+            importlib.invalidate_caches()
+            for entry in entry_points(group=ENTRY_POINTS):
+                if entry.name not in self._offers:
+                    self._offer(entry)
+
     def _find(self, name: str) -> Offer:
+        if name not in self._offers:
+            self.look_again()
         offer = self._offers.get(name)
         if offer is None:
-            raise NoSuchApp(f"there is no app {name!r}; there are: {', '.join(sorted(self._offers))}")
+            raise NoSuchApp(f"there is no app {name!r}; {listed(name, self._offers)}")
         return offer
 
     def _offer(self, entry: EntryPoint) -> None:

@@ -12,6 +12,7 @@ from typing import Generic, TypeAlias, TypeVar, final
 
 from skywire.app.typed_json import MisfitError, decode_object, encode
 from skywire.errors import SkywireError
+from skywire.known_names import listed
 
 A = TypeVar("A")
 R = TypeVar("R")
@@ -122,6 +123,5 @@ def _object(arguments: object, name: str) -> Mapping[str, object]:
 
 def _find(functions: Mapping[str, F], name: str) -> F:
     if (function := functions.get(name)) is None:
-        known = ", ".join(sorted(functions)) or "none"
-        raise NoSuchCommand(f"there is no command {name!r} that is answered now; there are: {known}")
+        raise NoSuchCommand(f"there is no command {name!r} that is answered now; {listed(name, functions)}")
     return function

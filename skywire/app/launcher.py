@@ -23,6 +23,7 @@ from skywire.app.record import InstanceConfig, InstanceInfo, Record
 from skywire.app.returns import Returns
 from skywire.app.status import State
 from skywire.errors import SkywireError
+from skywire.known_names import listed
 from skywire.net.background import Background
 
 _LOOK_AT_CLOCK: Final = 30.0
@@ -116,7 +117,7 @@ class Launcher:
     def list(self) -> tuple[InstanceInfo, ...]:
         """All instances, in the order of the configuration."""
         numbers = waves(self._nodes())
-        return tuple(record.info(numbers.get(name, 0)) for name, record in self._records.items())
+        return tuple(self._info(record, numbers) for record in self._records.values())
 
     def get(self, name: str) -> InstanceInfo:
         """One instance.
@@ -124,7 +125,7 @@ class Launcher:
         Raises:
             NoSuchInstance: there is none.
         """
-        return self._record(name).info(waves(self._nodes()).get(name, 0))
+        return self._info(self._record(name), waves(self._nodes()))
 
     def config(self, name: str) -> InstanceConfig:
         """How an instance is configured.
@@ -319,9 +320,12 @@ class Launcher:
     def _record(self, name: str) -> Record:
         record = self._records.get(name)
         if record is None:
-            known = ", ".join(sorted(self._records)) or "none"
-            raise NoSuchInstance(f"there is no app instance {name!r}; there are: {known}")
+            raise NoSuchInstance(f"there is no app instance {name!r}; {listed(name, self._records)}")
         return record
+
+    def _info(self, record: Record, numbers: Mapping[str, int]) -> InstanceInfo:
+        name = record.config.name
+        return record.info(numbers.get(name, 0), self._returns.moments.get(name))
 
     def _nodes(self) -> dict[str, Node]:
         return {name: record.node() for name, record in self._records.items()}
@@ -353,7 +357,7 @@ class Launcher:
         await self._wait_for_news()
         while record.recycle or record.phase is Phase.STOPPING or record.last.state is State.STARTING:
             await self._wait_for_news()
-        return record.info(waves(self._nodes()).get(record.config.name, 0))
+        return self._info(record, waves(self._nodes()))
 
     async def _wait_for_news(self) -> None:
         """Wait for the end of the next round of work."""
@@ -422,6 +426,7 @@ class Launcher:
         attempt = Attempt(app, host, lambda: self._started(record))
         record.attempt = attempt
         record.phase = Phase.STARTING
+        record.starts += 1
         self._become(record, State.STARTING, "")
         self._tasks.start_soon(self._run, record, attempt)
         self._tasks.start_soon(self._limit_start, record, attempt)
@@ -446,7 +451,7 @@ class Launcher:
         if record.phase is Phase.STARTING:
             record.phase = Phase.UP
             record.up_since = current_time()
-            self._become(record, State.RUNNING, "")
+            self._look_at_health(record, record.attempt)
             self._touch()
 
     def _failed(self, record: Record, failure: str) -> None:
@@ -504,9 +509,12 @@ class Launcher:
         while True:
             await sleep(self._limits.health_seconds)
             for record in self._records.values():
-                if record.phase is Phase.UP and record.attempt is not None:
-                    trouble = record.attempt.status().trouble or self._offline(record)
-                    self._become(record, State.DEGRADED if trouble else State.RUNNING, trouble or "")
+                self._look_at_health(record, record.attempt)
+
+    def _look_at_health(self, record: Record, attempt: Attempt | None) -> None:
+        if record.phase is Phase.UP and attempt is not None:
+            trouble = attempt.status().trouble or self._offline(record)
+            self._become(record, State.DEGRADED if trouble else State.RUNNING, trouble or "")
 
     def _offline(self, record: Record) -> str | None:
         presence = self._surroundings.facilities.presence()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, TypeVar, final
 
@@ -17,6 +17,8 @@ from skywire.app.instance import AppInstance
 from skywire.app.port import PortSpec
 from skywire.app.run_mode import RunMode
 from skywire.errors import SkywireError
+from skywire.known_names import listed
+from skywire.net.address import MAX_PORT
 from skywire.net.conn import CORE
 
 O = TypeVar("O")  # noqa: E741 - short for options, as in the contract's text
@@ -163,6 +165,20 @@ def check_name(name: str) -> None:
         raise DefinitionError(
             f"a name is up to {LONGEST_NAME} small letters, digits and single hyphens, this is {name[:100]!r}"
         )
+
+
+def check_ports(definition: LoadedDef, ports: Mapping[str, int]) -> None:
+    """Accept the numbers that an instance is to have for its ports.
+
+    Raises:
+        DefinitionError: there is no such port, or it is no number of one.
+    """
+    names = [port.name for port in definition.ports]
+    for name, number in ports.items():
+        if name not in names:
+            raise DefinitionError(f"{definition.name} has no port {name[:100]!r}; {listed(name, names)}")
+        if not 1 <= number <= MAX_PORT:
+            raise DefinitionError(f"port {name}: 1 to {MAX_PORT} is expected, this is {number}")
 
 
 def _check(definition: AppDef[O]) -> None:

@@ -9,6 +9,7 @@ from typing import Final, TypeVar, final, get_type_hints
 from skywire.app.typed_json import MisfitError, decode_object, fields_of, from_text
 from skywire.app.typed_json import encode as encode_value
 from skywire.errors import SkywireError
+from skywire.known_names import listed
 
 T = TypeVar("T")
 
@@ -115,8 +116,7 @@ def check_names(kind: type[object], names: Iterable[str], path: str = "options")
     found: list[str] = []
     for name in names:
         if (same := known.get(name.replace("-", "_"))) is None:
-            listed = ", ".join(sorted(known)) or "none"
-            raise OptionError(f"{path}.{name}: there is no such option; there are: {listed}")
+            raise OptionError(f"{path}.{name}: there is no such option; {listed(name, known)}")
         found.append(same)
     return tuple(found)
 

@@ -67,6 +67,8 @@ class InstanceInfo:
         history: its last changes of state, the oldest first.
         isolation: how far it is kept from the process.
         ports: the numbers that it serves in this mode, by the name of the port.
+        restarts: how often it was started again, whoever or whatever asked for it.
+        returns: seconds of Unix time when it comes back by itself; None unless it was stopped for a while.
     """
 
     name: str
@@ -83,6 +85,8 @@ class InstanceInfo:
     history: tuple[Change, ...]
     isolation: Isolation
     ports: Mapping[str, int]
+    restarts: int = 0
+    returns: float | None = None
 
 
 @final
@@ -108,6 +112,8 @@ class Record:
         """Whether it is to end once, and then to go on as it is wanted."""
         self.failures = 0
         """In a row."""
+        self.starts = 0
+        """Since it has been here."""
         self.backoff: Final = Backoff(limits.first_restart, 2.0, limits.longest_restart)
         self.generation = 0
         """Counts what people asked for, so that a timer from before does nothing."""
@@ -160,7 +166,7 @@ class Record:
             depends=self._depends,
         )
 
-    def info(self, wave: int) -> InstanceInfo:
+    def info(self, wave: int, returns: float | None) -> InstanceInfo:
         """For people and programs."""
         config = self.config
         return InstanceInfo(
@@ -178,6 +184,8 @@ class Record:
             history=tuple(self.history),
             isolation=config.isolation,
             ports=self._ports(),
+            restarts=max(0, self.starts - 1),
+            returns=returns,
         )
 
     def _ports(self) -> dict[str, int]:

@@ -15,6 +15,7 @@ from typing import Any, Final, TypeVar, Union, cast, get_args, get_origin, get_t
 
 from skywire.errors import SkywireError
 from skywire.keys import PubKey
+from skywire.known_names import listed
 from skywire.net.address import Address, HostPort
 
 T = TypeVar("T")
@@ -59,8 +60,7 @@ def decode_object(kind: type[T], values: object, path: str) -> T:
     known = {each.name: each for each in fields_of(kind)}
     for name in values:
         if name not in known:
-            names = ", ".join(sorted(known)) or "none"
-            raise MisfitError(f"{path}.{name}: there is no such option; there are: {names}")
+            raise MisfitError(f"{path}.{name}: there is no such option; {listed(name, known)}")
     for name, each in known.items():
         if name not in values and each.default is dataclasses.MISSING and each.default_factory is dataclasses.MISSING:
             raise MisfitError(f"{path}.{name}: it is missing")

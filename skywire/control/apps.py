@@ -16,9 +16,9 @@ from skywire.app.definition import Isolation
 from skywire.app.events import Event, EventBus
 from skywire.app.launcher import Launcher
 from skywire.app.limits import RestartPolicy
-from skywire.app.loaded import DefinitionError, check_name
+from skywire.app.loaded import DefinitionError, check_name, check_ports
 from skywire.app.logs import AppLogs, LogLine
-from skywire.app.options import check_names, decode, describe, encode, read_texts
+from skywire.app.options import OptionInfo, check_names, decode, describe, encode, read_texts
 from skywire.app.ownership import on_behalf_of
 from skywire.app.record import InstanceConfig, InstanceInfo
 from skywire.app.typed_json import encode as encode_value
@@ -90,6 +90,7 @@ class Apps:
 
     async def definitions(self) -> tuple[DefinitionInfo, ...]:
         """See the protocol."""
+        self._catalogue.look_again()
         return tuple(self._describe(offer.name, offer.source) for offer in self._catalogue.offers)
 
     async def options(self, name: str) -> Mapping[str, object]:
@@ -98,7 +99,8 @@ class Apps:
 
     async def describe(self, name: str) -> tuple[OptionDescription, ...]:
         """See the protocol."""
-        return _describe_options(self._launcher.config(name).app.options)
+        options = self._launcher.config(name).app.options
+        return _describe_options(type(options), options)
 
     async def connections(self, name: str | None = None) -> tuple[ConnectionInfo, ...]:
         """See the protocol."""
@@ -139,14 +141,16 @@ class Apps:
         auto_start: bool = True,
         restart: RestartPolicy = RestartPolicy.ON_FAILURE,
         isolation: Isolation | None = None,
+        texts: Mapping[str, str] = {},
     ) -> InstanceInfo:
         """See the protocol."""
         async with self._changing:
             check_name(name)
             loaded = self._catalogue.get(definition)
+            check_ports(loaded, ports)
             config = InstanceConfig(
                 name=name,
-                app=loaded.bind(decode(loaded.options, options)),
+                app=loaded.bind(decode(loaded.options, dict(options) | read_texts(loaded.options, texts))),
                 auto_start=auto_start,
                 restart=restart,
                 ports=dict(ports),
@@ -212,6 +216,10 @@ class Apps:
                 return await self._launcher.reconfigure(changed, knowing=knowing)
             return self._launcher.amend(changed, knowing=knowing)
 
+    async def environment(self, name: str) -> Mapping[str, str]:
+        """See the protocol."""
+        return self._launcher.config(name).environment
+
     async def app_call(self, name: str, command: str, arguments: Mapping[str, object] = {}) -> object:
         """See the protocol."""
         with on_behalf_of(name):
@@ -248,24 +256,32 @@ class Apps:
         try:
             loaded = self._catalogue.get(name)
         except DefinitionError as error:
-            return DefinitionInfo(name, "", source, (), critical=False, trouble=str(error))
+            return DefinitionInfo(name, "", source, (), critical=False, trouble=str(error), options=())
         return DefinitionInfo(
-            name, loaded.summary, source, tuple(sorted(loaded.modes)), critical=loaded.critical, trouble=""
+            name,
+            loaded.summary,
+            source,
+            tuple(sorted(loaded.modes)),
+            critical=loaded.critical,
+            trouble="",
+            options=_describe_options(loaded.options),
         )
 
 
-def _describe_options(options: object) -> tuple[OptionDescription, ...]:
-    return tuple(
-        OptionDescription(
-            name=each.name,
-            kind=kind_of(each.kind),
-            default=None if each.secret else encode_value(each.default),
-            value=None if each.secret else encode_value(getattr(options, each.name)),
-            is_set=getattr(options, each.name) != each.default,
-            secret=each.secret,
-            help=each.help,
-        )
-        for each in describe(type(options))
+def _describe_options(kind: type[object], options: object = None) -> tuple[OptionDescription, ...]:
+    """The options of a class, with the values that they have in ``options``, or their defaults."""
+    return tuple(_describe_option(each, getattr(options, each.name, each.default)) for each in describe(kind))
+
+
+def _describe_option(option: OptionInfo, value: object) -> OptionDescription:
+    return OptionDescription(
+        name=option.name,
+        kind=kind_of(option.kind),
+        default=None if option.secret else encode_value(option.default),
+        value=None if option.secret else encode_value(value),
+        is_set=value != option.default,
+        secret=option.secret,
+        help=option.help,
     )
 
 

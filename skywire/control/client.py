@@ -20,7 +20,7 @@ from anyio import (
 from anyio.abc import ByteStream
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
-from skywire.app.interface import Method, methods_of
+from skywire.app.interface import Method, Role, methods_of
 from skywire.app.typed_json import decode, encode
 from skywire.control.frames import MAX_MESSAGE, MessageStream
 from skywire.control.messages import Code, cancel, request
@@ -43,12 +43,14 @@ class RemoteError(SkywireError):
         text: why, for people.
         code: in what way.
         kind: the name of the error's class there; empty where it is no error of ours.
+        role: that the call needs.
     """
 
-    def __init__(self, text: str, code: int, kind: str) -> None:
+    def __init__(self, text: str, code: int, kind: str, role: Role = Role.ADMIN) -> None:
         super().__init__(text)
         self.code: Final = code
         self.kind: Final = kind
+        self.role: Final = role
 
 
 class NodeGone(NetworkError):
@@ -91,7 +93,7 @@ class Client:
             except get_cancelled_exc_class():
                 await self._give_up(call)
                 raise
-        return decode(method.result, _result_of(message), method.name)
+        return decode(method.result, _result_of(message, method.role), method.name)
 
     async def stream(self, method: Method, arguments: Mapping[str, object]) -> AsyncGenerator[object, None]:
         """Call a method that streams; close the generator to end it early."""
@@ -106,7 +108,7 @@ class Client:
                         return
                     if message.get("method") != "item":
                         over = True
-                        _result_of(message)
+                        _result_of(message, method.role)
                     parameters = cast("dict[str, object]", message["params"])
                     yield decode(method.result, parameters.get("item"), method.name)
             finally:
@@ -209,7 +211,7 @@ def _encode_arguments(arguments: Mapping[str, object]) -> dict[str, object]:
     return {name: encode(value) for name, value in arguments.items()}
 
 
-def _result_of(message: Mapping[str, object]) -> object:
+def _result_of(message: Mapping[str, object], role: Role) -> object:
     error = message.get("error")
     if error is None:
         return message.get("result")
@@ -218,4 +220,4 @@ def _result_of(message: Mapping[str, object]) -> object:
     data = error.get("data")
     kind = data.get("kind") if isinstance(data, Mapping) else ""
     code = error.get("code")
-    raise RemoteError(str(error.get("message")), code if isinstance(code, int) else Code.DEFECT, str(kind or ""))
+    raise RemoteError(str(error.get("message")), code if isinstance(code, int) else Code.DEFECT, str(kind or ""), role)

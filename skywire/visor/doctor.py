@@ -71,7 +71,8 @@ def _about_instances(instances: Iterable[InstanceInfo]) -> Iterator[Finding]:
                 yield Finding(subject, Severity.YELLOW, info.reason, "")
             case _:
                 severity = Severity.RED if info.critical or info.state is State.STUCK else Severity.YELLOW
-                yield Finding(subject, severity, f"{info.state}: {info.reason}", f"skywire app {info.name} log")
+                hint = f"skywire app {info.name} log" if info.failures or info.state is State.STUCK else ""
+                yield Finding(subject, severity, f"{info.state}: {info.reason}", hint)
 
 
 def _about_disk(folder: Path, free: int | None) -> Finding:

@@ -29,7 +29,7 @@ def test_definitions_are_found_by_name() -> None:
     assert catalogue.get("hello").name == "hello"
     assert catalogue.get("hello") is catalogue.get("hello")
     assert [(each.name, each.built_in) for each in catalogue.offers] == [("hello", True), ("hello-again", False)]
-    with pytest.raises(NoSuchApp, match="there is no app 'hullo'; there are: hello, hello-again"):
+    with pytest.raises(NoSuchApp, match="there is no app 'hullo'; did you mean hello\\? there are: hello, hello-again"):
         catalogue.get("hullo")
     with pytest.raises(DefinitionError, match="offers hello under the name hello-again"):
         catalogue.get("hello-again")
@@ -42,6 +42,20 @@ def test_nothing_is_imported_before_it_is_used(packages: Path) -> None:
     with pytest.raises(DefinitionError, match="app lazy of lazy_app:APP cannot be loaded: RuntimeError: imported"):
         catalogue.get("lazy")
     assert "lazy_app" not in sys.modules
+
+
+def test_what_is_installed_meanwhile_is_found(packages: Path) -> None:
+    catalogue = Catalogue(BUILT_IN)
+    with pytest.raises(NoSuchApp):
+        catalogue.get("late")
+    facts = packages / "late-1.dist-info"
+    facts.mkdir()
+    (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: late\nVersion: 1\n")
+    (facts / "entry_points.txt").write_text(f"[{ENTRY_POINTS}]\nlate = late_app:APP\nlater = late_app:LATER\n")
+    lines = ("from dataclasses import replace", "from tests.app.test_definition import HELLO", "")
+    (packages / "late_app.py").write_text("\n".join(lines) + "APP = replace(HELLO, name='late')\n")
+    assert catalogue.get("late").name == "late"
+    assert "later" in [each.name for each in catalogue.offers]
 
 
 def test_nobody_takes_a_name_of_ours_or_of_another() -> None:

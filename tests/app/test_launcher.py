@@ -140,6 +140,10 @@ async def test_a_restart_takes_what_requires_it_along(tmp_path: Path) -> None:
         assert (await here.launcher.restart("router")).state == "running"
         await here.until("resolver", "running")
         assert [state for name, state in here.changes if name == "router"] == ["starting", "running"] * 2
+        await here.launcher.stop("router")
+        assert here.launcher.get("router").restarts == 1
+        await here.launcher.start("router")
+        assert here.launcher.get("router").restarts == 2
 
 
 async def test_any_instance_of_a_definition_will_do(tmp_path: Path) -> None:
@@ -177,6 +181,25 @@ async def test_a_facility_that_does_not_work_degrades_and_never_blocks(tmp_path:
         assert await here.until("relay", "degraded") == "dmsg does not work just now: no internet"
         facilities.report(DMSG, None)
         await here.until("relay", "running")
+
+
+async def test_what_is_degraded_from_the_start_is_never_said_to_run(tmp_path: Path) -> None:
+    facilities = Facilities()
+    facilities.provide(DMSG, NO_NETWORK, offline="no internet")
+
+    async def run(host: AppHost, task_status: TaskStatus[None]) -> None:
+        host.report("nobody has come yet")
+        task_status.started()
+        await sleep_forever()
+
+    relay = definition("relay", depends=Dependencies(requires=(DMSG,)))
+    async with site(
+        tmp_path, instance(definition("hello", run), auto_start=False), instance(relay), facilities=facilities
+    ) as here:
+        info = await here.launcher.start("hello")
+        assert (info.state, info.reason) == ("degraded", "nobody has come yet")
+        assert (await here.launcher.start("relay")).state == "degraded"
+        assert "running" not in {state for _, state in here.changes}
 
 
 async def test_an_app_says_what_does_not_work(tmp_path: Path) -> None:
@@ -408,6 +431,7 @@ async def test_failures_are_tried_again_later_and_later_until_it_gives_up(tmp_pa
         assert [state for _, state in here.changes].count("running") == 4
         history = [change.state.value for change in here.launcher.get("bad").history]
         assert history == ["stopped", *["starting", "running", "errored"] * 4]
+        assert here.launcher.get("bad").restarts == 3
         await here.launcher.start("bad")
         assert here.launcher.get("bad").failures < 4
 

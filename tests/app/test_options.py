@@ -94,7 +94,7 @@ def test_every_type_there_and_back() -> None:
     [
         ([], "options: an object is expected, this is a list"),
         ("x", "options: an object is expected, this is the text 'x'"),
-        ({"nmae": "x"}, "options.nmae: there is no such option; there are: colour, count"),
+        ({"nmae": "x"}, "options.nmae: there is no such option; did you mean name\\? there are: colour, count"),
         ({"name": 5}, "options.name: a text is expected, this is the number 5"),
         ({"name": None}, "options.name: a text is expected, this is null"),
         ({"count": "5"}, "options.count: a whole number is expected, this is the text '5'"),
@@ -110,7 +110,10 @@ def test_every_type_there_and_back() -> None:
         ({"exit": "dmsg://x"}, "options.exit: an address is"),
         ({"exit": 3}, "options.exit: a text is expected, this is the number 3"),
         ({"listen": "nowhere"}, "options.listen: a local address is"),
-        ({"page": {"prot": 1}}, "options.page.prot: there is no such option; there are: port, title"),
+        (
+            {"page": {"prot": 1}},
+            "options.page.prot: there is no such option; did you mean port\\? there are: port",
+        ),
         ({"page": 1}, "options.page: an object is expected, this is the number 1"),
         ({"pages": [{}, {"port": "x"}]}, r"options.pages\[1\].port: a whole number is expected"),
         ({"limits": {"a": "x"}}, "options.limits.a: a whole number is expected"),
@@ -206,7 +209,7 @@ def test_lists_and_objects_are_read_too(name: str, text: str, value: object) -> 
         ("keys", "02ab", r"options.keys: .*66"),
         ("page", "home", "options.page: a Page is expected, written as JSON"),
         ("where", "here", "options.where: "),
-        ("were", "x", "options.were: there is no such option; there are: keys, page, where"),
+        ("were", "x", "options.were: there is no such option; did you mean where\\? there are: keys, page, where"),
     ],
 )
 def test_what_people_write_wrongly_is_named(name: str, text: str, reason: str) -> None:

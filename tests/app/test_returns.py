@@ -27,8 +27,10 @@ async def test_it_comes_back_by_itself(tmp_path: Path) -> None:
         await here.until("pty", "running")
         with pytest.raises(CriticalRefusal):
             await here.launcher.stop("pty", back_in=0.05)
-        assert (await here.launcher.stop("pty", knowing=True, back_in=0.05)).state == "stopped"
+        stopped = await here.launcher.stop("pty", knowing=True, back_in=0.05)
+        assert (stopped.state, stopped.returns) == ("stopped", Returns(tmp_path).moments["pty"])
         await here.until("pty", "running")
+        assert here.launcher.get("pty").returns is None
         assert json.loads((tmp_path / FILE).read_text()) == {}
 
 

@@ -140,9 +140,12 @@ async def test_what_cannot_be_done_changes_nothing(tmp_path: Path) -> None:
             (apps.add("hullo", "two"), "there is no app 'hullo'"),
             (apps.add("broken", "two"), "cannot be loaded"),
             (apps.add("hello", "two", {"greting": "x"}), "options.greting: there is no such option"),
+            (apps.add("hello", "two", texts={"greting": "x"}), "options.greting: there is no such option"),
+            (apps.add("hello", "two", {}, {"greting": 4200}), r"hello has no port 'greting'; did you mean greeting\?"),
+            (apps.add("hello", "two", {}, {"greeting": 0}), "port greeting: 1 to 65535 is expected, this is 0"),
             (apps.configure("hello", {"greeting": 5}), "options.greeting: a text is expected"),
             (apps.configure("hullo", {}), "there is no app instance 'hullo'"),
-            (apps.get("hullo"), "there is no app instance 'hullo'; there are: hello"),
+            (apps.get("hullo"), r"there is no app instance 'hullo'; did you mean hello\? there are: hello"),
             (apps.log("hullo"), "there is no app instance"),
             (apps.connections("hullo"), "there is no app instance"),
         ]:
@@ -179,11 +182,43 @@ async def test_options_are_given_as_people_write_them_and_taken_back(tmp_path: P
         for texts, unset, reason in [
             ({"start-at": "five"}, (), "options.start_at: a whole number is expected, this is the text 'five'"),
             ({"loud": "loud"}, (), "options.loud: on or off is expected"),
-            ({"lowd": "on"}, (), "options.lowd: there is no such option; there are: loud, start_at, token"),
+            (
+                {"lowd": "on"},
+                (),
+                r"options.lowd: there is no such option; did you mean loud\? there are: loud, start_at, token",
+            ),
             ({}, ("lowd",), "options.lowd: there is no such option"),
         ]:
             with pytest.raises(RemoteError, match=reason):
                 await apps.configure("adder", texts=texts, unset=unset)
+
+
+async def test_an_instance_is_made_with_options_as_people_write_them(tmp_path: Path) -> None:
+    async with controlled(tmp_path) as remote:
+        apps = remote.apps
+        known = {each.name: each.options for each in await apps.definitions()}
+        assert [(each.name, each.value, each.is_set, each.secret) for each in known["adder"]] == [
+            ("start_at", 0, False, False),
+            ("loud", False, False, False),
+            ("token", None, False, True),
+        ]
+        info = await apps.add("adder", "adder", {"start_at": 1}, texts={"start-at": "5", "loud": "on"})
+        assert (info.state, [change.state for change in info.history]) == (
+            "running",
+            ["stopped", "starting", "running"],
+        )
+        assert await apps.options("adder") == {"start_at": 5, "loud": True}
+
+
+async def test_variables_are_told_to_who_may_change_them(tmp_path: Path) -> None:
+    async with controlled(tmp_path) as remote:
+        await remote.apps.add("hello", "hello")
+        assert await remote.apps.environment("hello") == {}
+        await remote.apps.arrange("hello", environment={"TOKEN": "hush"})
+        assert await remote.apps.environment("hello") == {"TOKEN": "hush"}
+    async with controlled(tmp_path, instance(definition("hello")), role=Role.READ) as remote:
+        with pytest.raises(RemoteError, match="needs the role control"):
+            await remote.apps.environment("hello")
 
 
 async def test_how_an_instance_is_run_can_change_while_it_runs(tmp_path: Path) -> None:

@@ -95,9 +95,8 @@ def test_a_narrow_table_says_what_it_leaves_out(machine: Machine, node: Served) 
     done = machine.run("app ls", environment={"COLUMNS": "80"})
     lines = done.stdout.splitlines()
     assert max(map(len, lines)) <= 80
-    assert lines[0].split()[:3] == ["name", "app", "state"]
-    assert "reason" in lines[0]
-    assert done.stderr.startswith("no room for: autostart")
+    assert lines[0].split() == ["name", "app", "state", "port", "autostart", "since", "reason"]
+    assert done.stderr == "no room for: node, mode, restart, isolation; --json tells all\n"
     assert "\x1b" not in done.stdout
 
 
@@ -193,13 +192,14 @@ def test_what_is_critical_is_guarded(machine: Machine, node: Served) -> None:
             assert done.stderr.count("\n") == 1
             assert GATE in done.stderr
     assert machine.run(f"app pty restart {GATE}").stdout == "pty: running\n"
-    assert machine.run(f"app pty stop --for 10m {GATE}").stdout == "pty: stopped\n"
+    assert machine.run(f"app pty stop --for 10m {GATE}").stdout == "pty: stopped (comes back in 9m59s)\n"
+    assert re.search("pty .*stopped .*comes back in 9m", machine.run("app ls").stdout)
     assert machine.run("app pty start").stdout == "pty: running\n"
 
 
 def test_it_comes_back_by_itself(machine: Machine, node: Served) -> None:
     machine.portal.call(node.site.launcher.start, "idle")
-    assert machine.run("app idle stop --for 1s").stdout == "idle: stopped\n"
+    assert machine.run("app idle stop --for 1s").stdout.startswith("idle: stopped (comes back in ")
     machine.portal.call(node.site.until, "idle", "running")
     machine.portal.call(node.site.launcher.stop, "idle")
 
@@ -215,6 +215,9 @@ def test_names_that_are_not_there(machine: Machine, node: Served) -> None:
     )
     assert "there is no app instance 'bogus'" in machine.run("app bogus").stderr
     assert machine.run("app start talker").stderr == "skywire: the name comes first: skywire app NAME start\n"
+    assert machine.run("app talker rm").stderr == "skywire: the name comes last: skywire app rm talker\n"
+    assert 'Unknown command "bogus"' in machine.run("--node visor app talker bogus").stderr
+    assert machine.run("app --node visor").stdout.startswith("Usage: skywire app COMMAND")
     hostile = machine.run("app", "\x1b[2J", "start")
     assert (hostile.returncode, "\x1b" in hostile.stderr) == (1, False)
 
@@ -228,10 +231,16 @@ def test_two_visors(empty: Machine) -> None:
         assert empty.run("app second status").returncode == 0
         key = empty.run("--node visor-fe cli visor pk").stdout
         assert empty.run("cli visor pk --node visor-fedcba9876").stdout == key
+        for named in ("fe", "fedcba9876", "fedcba98760123456789"):  # its key, or the beginning of that
+            assert empty.run(f"cli visor pk --node {named}").stdout == key
+        assert empty.run("cli visor pk --node fedcba98770123456789").returncode == 3
+        narrow = empty.run("app ls", environment={"COLUMNS": "80"}).stdout  # which is which has to be seen
+        assert re.search("talker +running +4100 .*visor-0123456789", narrow)
+        assert re.search("talker +running +4100 .*visor-fedcba9876", narrow)
         assert empty.run("cli --node visor-fe visor pk").stdout == key
         assert empty.run("cli visor pk", environment={"SKYWIRE_NODE": "visor-fe"}).stdout == key
         for named, reason in (
-            ("visor", "several nodes have names that begin with 'visor'"),
+            ("visor", "several nodes have names or keys that begin with 'visor'"),
             ("x", "no node 'x' runs here"),
         ):
             done = empty.run(f"cli visor pk --node {named}")
@@ -427,7 +436,9 @@ def test_instances_are_made_and_removed(machine: Machine, node: Served, tmp_path
         assert machine.run("app add talker --name third --port talk=4102 --no-auto-start").stdout == "third: stopped\n"
         for line, reason in (
             ("app add talker --name other", "there is an app instance 'other' already"),
-            ("app add nothing", "there is no app 'nothing'"),
+            ("app add nothing a=b", "there is no app 'nothing'"),
+            ("app add talkr", "there is no app 'talkr'; did you mean talker?"),
+            ("app add talker --name fourth --port tal=4103", "talker has no port 'tal'; did you mean talk? there are"),
             ("app add talker --name fourth --port talk=4103 times=x", "options.times: a whole number"),
         ):
             done = machine.run(line)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -223,8 +224,35 @@ def test_check(tmp_path: Path) -> None:
     assert "there is no secret key" in facts["errors"][0]["text"]
     assert facts["errors"][1]["place"] == f"{path}, line 5: launcher.apps[0]"
     assert "there is no app 'nothing'" in facts["errors"][1]["text"]
+    put(path, {"log_level": "loud", "later": 1})
+    facts = json.loads(run(tmp_path, "check", "-c", path, "--json", fails=1).stdout)
+    assert (len(facts["errors"]), len(facts["warnings"])) == (1, 1)
     path.chmod(0o644)
-    assert "run chmod 600" in run(tmp_path, "check", "-c", path, fails=1).stdout
+    assert "run chmod 600" in run(tmp_path, "check", "-c", path, "--json", fails=1).stdout
+
+
+def test_a_file_of_upstream_is_in_order_though_apps_of_it_are_to_come(tmp_path: Path) -> None:
+    path = copied(tmp_path, "go-2026.json")
+    facts = json.loads(run(tmp_path, "check", "-c", path, "--json").stdout)
+    assert facts["errors"] == []
+    to_come = {
+        "place": f"{path}, line 127: launcher.apps[0]",
+        "text": "this version has no vpn-client yet; the row is kept",
+    }
+    assert to_come in facts["warnings"]
+    path.write_text(path.read_text().replace('"vpn-client"', '"vpn-cleint"'))
+    facts = json.loads(run(tmp_path, "check", "-c", path, "--json", fails=1).stdout)
+    assert ["launcher.apps[0]" in each["place"] for each in facts["errors"]] == [True]
+
+
+def test_a_key_that_means_nothing_is_told_when_it_is_set(tmp_path: Path) -> None:
+    put(tmp_path / "skywire-config.json", {"later": 1})
+    done = run(tmp_path, "update", "set", "log_levl", "debug")
+    told, _ = done.stderr.splitlines()
+    assert re.fullmatch(
+        r"warning: .*line \d+: log_levl: it means nothing here, and is kept; did you mean log_level\?", told
+    )
+    assert "warning" not in run(tmp_path, "update", "--log-level", "debug").stderr
 
 
 def test_update(tmp_path: Path) -> None:

@@ -65,6 +65,8 @@ def test_who_may_less_is_told_what_to_do(machine: Machine, node: Served) -> None
     assert (done.returncode, done.stdout) == (4, "")
     assert "apps.stop needs the role control, you have read" in done.stderr
     assert f"skywire cli visor grant {other.public} control" in done.stderr
+    done = machine.run(f"cli visor halt {VIA}", environment={"SKYWIRE_DMSG_SK": other.expose_hex()})
+    assert f"skywire cli visor grant {other.public} admin" in done.stderr
 
 
 def test_a_node_that_does_not_take_control(machine: Machine, node: Served, network: Network) -> None:

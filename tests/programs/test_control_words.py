@@ -45,6 +45,8 @@ from skywire.cli.program import UsageError
         ("--timeout 5 dmsg curl --timeout 7 x", "dmsg curl --timeout 5 --timeout 7 x"),
         ("--version", "--version"),
         ("--node", "--node"),
+        ("app --node x", "app"),
+        ("--node x cli bogus", "cli bogus"),
         ("--bogus app", "--bogus app"),
         ("", ""),
     ],

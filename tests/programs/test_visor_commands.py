@@ -146,7 +146,7 @@ def test_state(machine: Machine, node: Served) -> None:
     assert found["summary"]["public_key"] == str(node.public)
     assert [each["name"] for each in found["apps"]] == ["talker", "vpn", "pty"]
     done = machine.run("cli visor state --select apps,bogus")
-    assert (done.returncode, "--select has no 'bogus'; there are: summary" in done.stderr) == (2, True)
+    assert (done.returncode, "--select has no 'bogus'; there are: apps" in done.stderr) == (2, True)
 
 
 def test_state_is_watched(machine: Machine, node: Served) -> None:
@@ -252,9 +252,12 @@ def test_variables(machine: Machine, node: Served, tmp_path: Path) -> None:
     secret.write_text("hush\n")
     assert words(machine, f"cli visor app env talker A=1 B=@{secret}") == "talker: running\n"
     assert node.site.launcher.config("talker").environment == {"A": "1", "B": "hush"}
+    assert words(machine, "cli visor app env talker") == "A=1\nB=hush\n"
+    assert json.loads(words(machine, "cli visor app env talker --json")) == {"environment": {"A": "1", "B": "hush"}}
     assert words(machine, "cli visor app env talker --clear") == "talker: running\n"
     assert node.site.launcher.config("talker").environment == {}
-    for wrong in ("", "A", "A=1 --clear"):
+    assert machine.run("cli visor app env talker").stderr == "talker is given no variables\n"
+    for wrong in ("A", "A=1 --clear"):
         assert machine.run(f"cli visor app env talker {wrong}").returncode == 2
 
 

@@ -157,7 +157,7 @@ def test_what_means_nothing_is_told(tmp_path: Path) -> None:
     ("row", "reason"),
     [
         ({"name": "nothing"}, "there is no app 'nothing'; there are: "),
-        ({"name": "chat-home", "args": "app chat --x"}, "there is no app 'chat'; there are: "),
+        ({"name": "chat-home", "args": "app chat --x"}, "there is no app 'chat'; did you mean skychat? there are: "),
         ({"name": "broken"}, "app broken of skywire cannot be loaded: "),
         ({"name": "chat", "app": "nothing"}, "there is no app 'nothing'"),
         ({"name": "Chat!", "app": "skychat"}, "a name is up to 64 small letters"),

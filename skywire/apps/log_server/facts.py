@@ -9,7 +9,6 @@ from typing import TypeAlias, final
 from skywire.app import VISOR_API, AppHost, FacilityAbsent, RunMode
 from skywire.app.api import VisorAPI
 from skywire.app.record import InstanceInfo
-from skywire.app.status import State
 from skywire.app.typed_json import encode
 from skywire.apps.log_server import HTTP
 from skywire.version import __version__
@@ -90,13 +89,12 @@ class Facts:
 
 
 def _row(info: InstanceInfo) -> Json:
-    starts = sum(change.state is State.STARTING and not change.reason for change in info.history)
     return {
         "name": info.name,
         "state": info.state.value,
         "ports": sorted(info.ports.values()),
         "wave": info.wave,
-        "restarts": max(0, starts - 1),
+        "restarts": info.restarts,
         "since": info.since,
         "reason": info.reason,
     }

@@ -8,10 +8,6 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
 from skywire.app.api import Warned
 from skywire.cli.config.options import ConfigPath, catalogue, config_path
 from skywire.cli.program import ExitCode, Json, show_json
@@ -19,7 +15,7 @@ from skywire.json_document import Document
 from skywire.key_path import parse_path
 from skywire.visor.config.errors import ConfigError, WrongSettings
 from skywire.visor.config.file import ConfigFile, placed
-from skywire.visor.config.rows import instances, row_names
+from skywire.visor.config.rows import instances, is_yet_to_come, row_names
 from skywire.visor.config.settings import resolve
 
 
@@ -46,7 +42,7 @@ def findings(path: Path) -> tuple[Sequence[Warned], Sequence[Warned]]:
     try:
         file = ConfigFile.load(path)
     except WrongSettings as error:
-        return error.problems, ()
+        return error.problems, error.warnings
     except ConfigError as error:
         return [Warned(str(path), str(error))], ()
     errors: list[Warned] = []
@@ -56,9 +52,10 @@ def findings(path: Path) -> tuple[Sequence[Warned], Sequence[Warned]]:
         errors.append(Warned(str(path), str(error)))
     found, notices = instances(file.config, catalogue(), trust=False)
     places = {name: f"launcher.apps[{at}]" for at, name in reversed([*enumerate(row_names(file.config.launcher.apps))])}
-    wrong = [(places.get(name, name), each.app.trouble) for name, each in found.items() if each.app.trouble]
-    errors += _placed(path, file.document, [Warned(*each) for each in wrong])
-    return errors, [*file.warnings, *_placed(path, file.document, notices)]
+    lost = [name for name, each in found.items() if is_yet_to_come(each)]
+    told = {name: Warned(places.get(name, name), each.app.trouble) for name, each in found.items() if each.app.trouble}
+    errors += _placed(path, file.document, [each for name, each in told.items() if name not in lost])
+    return errors, [*file.warnings, *_placed(path, file.document, [*(told[name] for name in lost), *notices])]
 
 
 def _placed(path: Path, document: Document, found: Sequence[Warned]) -> Sequence[Warned]:
@@ -66,9 +63,11 @@ def _placed(path: Path, document: Document, found: Sequence[Warned]) -> Sequence
 
 
 def _show(errors: Sequence[Warned], warnings: Sequence[Warned]) -> None:
-    table = Table("", "where", "what")
-    for word, style, each in [("error", "red", each) for each in errors] + [
-        ("warning", "yellow", each) for each in warnings
-    ]:
-        table.add_row(Text(word, style), Text(each.place, overflow="fold"), Text(each.text, overflow="fold"))
-    Console().print(table)
+    from skywire.cli.control.tables import Column, show_table, text
+
+    rows = [
+        [text(word, style), text(each.place), text(each.text)]
+        for word, style, found in (("error", "red", errors), ("warning", "yellow", warnings))
+        for each in found
+    ]
+    show_table([Column(""), Column("where", folds=True), Column("what", folds=True)], rows, empty="")

@@ -9,6 +9,7 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
+from skywire.app.api import Warned
 from skywire.app.interface import Role
 from skywire.cli.config.options import ConfigPath, ServicesPath, TestServices, catalogue, config_path, public_keys
 from skywire.cli.program import UsageError
@@ -143,9 +144,12 @@ def _change(config: Path | None, edit: Edit) -> None:
     """Change the file; what would not load, or would break an app, is refused."""
     path = config_path(config)
     is_new = False
+    known: set[tuple[str, str]] = set()
 
     def careful(document: Document, meaning: VisorConfig | None) -> Document:
         nonlocal is_new
+        if meaning is not None:
+            known.update(map(_without_line, load_text(path, document.text).warnings))
         after = edit(document, meaning)
         is_new = after.text != document.text
         before = {} if meaning is None else _broken(meaning)
@@ -154,9 +158,16 @@ def _change(config: Path | None, edit: Edit) -> None:
                 raise ConfigError(f"{path}: {name} could not run any more: {reason}")
         return after
 
-    change_file(path, careful)
+    for each in change_file(path, careful).warnings:
+        if _without_line(each) not in known:
+            print(f"warning: {each.place}: {each.text}", file=sys.stderr)
     kept = f"{path} is changed; what was there before is in {path.name}.bak"
     print(kept if is_new else f"{path} says so already", file=sys.stderr)
+
+
+def _without_line(warned: Warned) -> tuple[str, str]:
+    """What is warned about, wherever it stands."""
+    return warned.place.rpartition(": ")[2], warned.text
 
 
 def _broken(config: VisorConfig) -> dict[str, str]:

@@ -53,7 +53,7 @@ async def _through_visor(reach: Reach, address: Address) -> AsyncIterator[tuple[
         try:
             client = await stack.enter_async_context(passage.through(path, address.network, address.pk))
         except PeerRefused as error:
-            raise Refused(f"{error}{hint}") from error
+            raise Refused(f"{error}{hint} control") from error
         yield client, _name(address), hint
 
 
@@ -72,7 +72,7 @@ async def _with_key(reach: Reach, address: Address) -> AsyncIterator[tuple[Clien
         try:
             client = await stack.enter_async_context(dial(network, address.pk, options=connection.dial_options))
         except PeerRefused as error:
-            raise Refused(f"{error}{hint}") from error
+            raise Refused(f"{error}{hint} control") from error
         except DiscoveryUnreachable as error:
             raise NotReached(str(error)) from error
         yield client, _name(address), hint
@@ -83,4 +83,4 @@ def _name(address: Address) -> str:
 
 
 def _hint(ours: PubKey) -> str:
-    return f"; its operator may let you: skywire cli visor grant {ours} control"
+    return f"; its operator may let you: skywire cli visor grant {ours}"

@@ -7,24 +7,30 @@ from typing import Final
 from rich.text import Text
 
 from skywire.app.record import InstanceInfo
-from skywire.cli.control.instance import ports
+from skywire.cli.control.instance import ports, why
 from skywire.cli.control.nodes import Process, Survey
 from skywire.cli.control.tables import STATE_STYLES, Column, text
 from skywire.cli.control.words import age
 
-COLUMNS: Final = (
-    Column("name"),
-    Column("app", rank=2),
-    Column("state"),
-    Column("port", rank=1),
-    Column("autostart", rank=5),
-    Column("restart", rank=7),
-    Column("mode", rank=4),
-    Column("isolation", rank=8),
-    Column("node", rank=6),
-    Column("since", rank=3),
-    Column("reason", folds=True),
-)
+_RANKS: Final = {
+    "name": 0,
+    "app": 5,
+    "state": 0,
+    "port": 2,
+    "autostart": 3,
+    "restart": 8,
+    "mode": 7,
+    "isolation": 9,
+    "node": 6,
+    "since": 4,
+    "reason": 0,
+}
+
+
+def columns_of(found: Survey) -> list[Column]:
+    """The columns: where there are several nodes, which of them an instance is in is among what matters most."""
+    ranks = _RANKS if len(found.processes) < 2 else {**_RANKS, "node": 1}
+    return [Column(title, rank, folds=title == "reason") for title, rank in ranks.items()]
 
 
 def rows_of(found: Survey) -> list[list[Text]]:
@@ -44,5 +50,5 @@ def _row(process: Process, info: InstanceInfo) -> list[Text]:
         text(info.isolation.value),
         text(process.found.name),
         text(age(info.since)),
-        text(info.reason or info.status.trouble or ""),
+        text(why(info)),
     ]

@@ -45,6 +45,8 @@ def arrange(app: App, words: Sequence[str]) -> list[str]:
             break
         here = here[rest[0]]
         path.append(rest.pop(0))
+    if here.default_command is None:  # it is an unknown command that people are to be told of, not an option
+        return [*path, *rest] or moved
     return [*path, *moved, *rest]
 
 
@@ -88,6 +90,8 @@ def _add_named(app: App, name: str, rest: Sequence[str]) -> None:
     verb = _first_word(rest)
     if name in INSTANCE_COMMANDS:
         raise UsageError(f"the name comes first: skywire app NAME {name}")
+    if verb in app:
+        raise UsageError(f"the name comes last: skywire app {verb} {name}")
     if verb in INSTANCE_COMMANDS:
         add_instance(app, name, (), {verb})
         return

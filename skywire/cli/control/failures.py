@@ -26,7 +26,7 @@ def told(hint: str = "") -> Iterator[None]:
     """Have errors of nodes in the block come as those of programs.
 
     Args:
-        hint: what to do where the node lets us do less than this.
+        hint: what to do where the node lets us do less than this; the role that it takes is put behind it.
 
     Raises:
         Refused: the node does not want to.
@@ -45,8 +45,8 @@ def explained(error: Exception, hint: str = "") -> Exception:
     match error:
         case RemoteError(kind="CriticalRefusal"):
             return Refused(text)
-        case RemoteError(code=Code.FORBIDDEN):
-            return Refused(f"{text}{hint}")
+        case RemoteError(code=Code.FORBIDDEN, role=role):
+            return Refused(f"{text}{hint and f'{hint} {role.name.lower()}'}")
         case RemoteError(code=Code.NO_SUCH_METHOD):
             return CommandFailed(f"this process cannot do that: {text}")
         case RemoteError():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -82,13 +83,14 @@ def status(name: str, /, *, as_json: Json = False, reach: Reach = LOCAL) -> None
     lines = {
         "app": info.definition,
         "state": info.state.value,
-        "reason": info.reason,
+        "reason": why(info),
         "since": f"{clock_time(info.since)} UTC, {age(info.since)} ago",
-        "trouble": info.status.trouble or "",
+        "trouble": (info.status.trouble or "") if info.status.trouble != info.reason else "",
         "node": f"{node.name} ({node.hello.program}, {node.hello.mode})",
         "ports": ports(info),
         "starts by itself": "yes" if info.auto_start else "no",
-        "restarts": info.restart.value,
+        "restart policy": info.restart.value,
+        "restarts": str(info.restarts or ""),
         "isolation": info.isolation.value,
         "critical": "yes, without it you may lose access to the node" if info.critical else "",
         "failures": f"{info.failures} in a row" if info.failures else "",
@@ -169,10 +171,19 @@ def show_change(info: InstanceInfo, *, as_json: bool) -> None:
     show_outcome(info, as_json=as_json, wanted=info.state is not State.STOPPED)
 
 
+def why(info: InstanceInfo) -> str:
+    """Why an instance is as it is, and whether that is to pass by itself; empty when that goes without saying."""
+    reason = info.reason or info.status.trouble or ""
+    if info.returns is None:
+        return reason
+    back = f"comes back in {age(time.time(), info.returns)}"
+    return f"{reason}; {back}" if reason else back
+
+
 def outcome(info: InstanceInfo) -> str:
     """How an instance is, in one line."""
-    why = info.reason or info.status.trouble
-    return visible(f"{info.name}: {info.state}" + (f" ({why})" if why else ""))
+    reason = why(info)
+    return visible(f"{info.name}: {info.state}" + (f" ({reason})" if reason else ""))
 
 
 def ports(info: InstanceInfo) -> str:

@@ -15,7 +15,7 @@ from skywire.app.typed_json import encode
 from skywire.cli.control.instance import show_outcome
 from skywire.cli.control.nodes import Node, Process, Survey, reached, require_any, run, run_on, survey
 from skywire.cli.control.reach import LOCAL, Reach
-from skywire.cli.control.settings import configured, pairs
+from skywire.cli.control.settings import pairs, texts_of
 from skywire.cli.control.words import visible
 from skywire.cli.program import ExitCode, Json, UsageError, show_json
 from skywire.control.local import Found, runtime_folder
@@ -120,29 +120,26 @@ def add(
     instance = name or definition
 
     async def work(node: Node) -> InstanceInfo:
-        begins = auto_start and not values
-        info = await node.ask(
-            node.apps.add(definition, instance, ports=ports, auto_start=begins, restart=restart, isolation=isolation)
+        texts = await _texts(node, definition, values) if values else {}
+        return await node.ask(
+            node.apps.add(
+                definition,
+                instance,
+                ports=ports,
+                auto_start=auto_start,
+                restart=restart,
+                isolation=isolation,
+                texts=texts,
+            )
         )
-        return await _begin_with(node, instance, values, auto_start=auto_start) if values else info
 
     show_outcome(run_on(reach, work), as_json=as_json, wanted=auto_start)
 
 
-async def _begin_with(node: Node, name: str, values: dict[str, str], *, auto_start: bool) -> InstanceInfo:
-    """Give a new instance its options before it first starts: only the node knows their types."""
-    from anyio import CancelScope
-
-    apps = node.apps
-    try:
-        info = await configured(node, name, values, (), await node.ask(apps.describe(name)), knowing=False)
-        if auto_start:
-            await node.ask(apps.arrange(name, auto_start=True))
-    except BaseException:
-        with CancelScope(shield=True):
-            await node.ask(apps.remove(name))
-        raise
-    return await node.ask(apps.start(name)) if auto_start else info
+async def _texts(node: Node, definition: str, values: dict[str, str]) -> dict[str, str]:
+    """Values of options, those in files read; the node knows which of them are secret."""
+    known = [each.options for each in await node.ask(node.apps.definitions()) if each.name == definition]
+    return texts_of(values, known[0] if known else ())
 
 
 def _number(name: str, text: str) -> int:
@@ -186,7 +183,7 @@ def facts(process: Process, info: InstanceInfo) -> dict[str, object]:
 
 def show(found: Survey) -> None:
     """Write the table of instances."""
-    from skywire.cli.control.apps_table import COLUMNS, rows_of
+    from skywire.cli.control.apps_table import columns_of, rows_of
     from skywire.cli.control.tables import show_table
 
-    show_table(COLUMNS, rows_of(found), empty="no app instances; make one with: skywire app add DEFINITION")
+    show_table(columns_of(found), rows_of(found), empty="no app instances; make one with: skywire app add DEFINITION")

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from skywire.app.api import EventsAPI
 from skywire.app.events import Event as Happening
-from skywire.cli.control.apps_table import COLUMNS, rows_of
+from skywire.cli.control.apps_table import columns_of, rows_of
 from skywire.cli.control.failures import told
 from skywire.cli.control.listing import look_at, looked
 from skywire.cli.control.nodes import Process, Survey, reached
@@ -105,7 +105,7 @@ class _Board:
             pass  # it tells no events: it is looked at from time to time
 
     def _drawn(self, found: Survey) -> RenderableType:
-        table, left_out = made_table(COLUMNS, rows_of(found), self._console.width)
+        table, left_out = made_table(columns_of(found), rows_of(found), self._console.width)
         notes = [text(reason, "red") for reason in found.silent.values()]
         if left_out:
             notes.append(Text(f"no room for: {', '.join(left_out)}", "dim"))

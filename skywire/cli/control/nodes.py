@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from functools import cached_property
 from typing import Final, TypeVar, final
 
@@ -22,10 +22,13 @@ from skywire.cli.program import NotReached, UsageError, reason_of
 from skywire.control.client import Client
 from skywire.control.local import Found, controlling, find, runtime_folder
 from skywire.errors import SkywireError
+from skywire.known_names import listed
 
 T = TypeVar("T")
 
 _START: Final = "start one with: skywire visor"
+_LONGER_KEY: Final = re.compile("[0-9a-f]{11,66}")
+"""So much of a public key that it is more than a node's name has."""
 
 
 @final
@@ -204,10 +207,18 @@ async def survey(reach: Reach) -> Survey:
 
 
 def _meant(found: tuple[Found, ...], name: str | None) -> list[Found]:
-    """Those that a name means: the one that has it, else those whose names begin so."""
+    """Those that a name means: the one that has it, else those whose names begin so, or whose keys do."""
     if name is None:
         return list(found)
-    return [each for each in found if each.name == name] or [each for each in found if each.name.startswith(name)]
+    return [each for each in found if each.name == name] or [each for each in found if _begins(each.name, name)]
+
+
+def _begins(node: str, name: str) -> bool:
+    """Whether a name is the beginning of a node's, or of the key whose beginning is behind the last hyphen of that."""
+    if node.startswith(name):
+        return True
+    _, hyphen, key = node.rpartition("-")
+    return bool(hyphen) and (key.startswith(name) or (name.startswith(key) and _LONGER_KEY.fullmatch(name) is not None))
 
 
 async def _greet(client: Client, name: str, hello_seconds: float, seconds: float) -> Node:
@@ -230,7 +241,7 @@ def _choose(known: Survey, name: str | None, instance: str | None) -> Process:
     if name is not None:
         if len(everyone) + len(known.silent) > 1:
             names = ", ".join([*known.processes, *known.silent])
-            raise NotReached(f"several nodes have names that begin with {visible(name)!r}: {visible(names)}")
+            raise NotReached(f"several nodes have names or keys that begin with {visible(name)!r}: {visible(names)}")
         for process in everyone:
             if instance is not None:
                 _check_name(instance, [each.name for each in process.apps])
@@ -261,7 +272,7 @@ def require_any(known: Survey, name: str | None) -> None:
         return
     if not known.names:
         raise NotReached(f"no node runs here; {_START}")
-    raise NotReached(f"no node {visible(name or '')!r} runs here; there are: {visible(', '.join(known.names))}")
+    raise NotReached(f"no node {visible((name or '')[:100])!r} runs here; {visible(listed(name or '', known.names))}")
 
 
 def _listed(processes: Iterable[Process]) -> str:
@@ -274,7 +285,4 @@ def _check_name(instance: str, names: list[str]) -> None:
 
 
 def _no_such_name(instance: str, names: list[str]) -> NoSuchName:
-    near = get_close_matches(instance, names, n=3, cutoff=0.6)
-    hint = f"; did you mean {' or '.join(map(visible, near))}?" if near else ";"
-    known = visible(", ".join(sorted(set(names)))) or "none"
-    return NoSuchName(f"there is no app instance {visible(instance[:100])!r}{hint} there are: {known}")
+    return NoSuchName(f"there is no app instance {visible(instance[:100])!r}; {visible(listed(instance, names))}")

@@ -28,7 +28,7 @@ class Reach:
     Parameters
     ----------
     node:
-        The process on this machine that is meant, by its name or the beginning of it; or set SKYWIRE_NODE.
+        The process on this machine that is meant, by the beginning of its name or key; or set SKYWIRE_NODE.
     via:
         A node elsewhere, as dmsg://KEY. It is reached through the visor of this machine, with that one's key; or with a
         key of our own. It has to let that key control it.

@@ -60,7 +60,8 @@ def change(
         options = await node.ask(node.apps.describe(name))
         if not values and not unset:
             return options
-        return await configured(node, name, values, unset, options, knowing=knowing)
+        texts = texts_of(values, options)
+        return await node.ask(node.apps.configure(name, texts=texts, unset=tuple(unset), knowing=knowing))
 
     match run_on(reach, work, instance=name):
         case InstanceInfo() as info:
@@ -69,23 +70,14 @@ def change(
             show_options(name, options, as_json=as_json)
 
 
-async def configured(
-    node: Node,
-    name: str,
-    values: Mapping[str, str],
-    unset: Sequence[str],
-    options: Iterable[OptionDescription],
-    *,
-    knowing: bool,
-) -> InstanceInfo:
-    """Give an instance options.
+def texts_of(values: Mapping[str, str], options: Iterable[OptionDescription]) -> dict[str, str]:
+    """Values of options as arguments have them, secret ones read from their files.
 
     Raises:
         UsageError: a secret is among the arguments, or its file cannot be read.
     """
     secret = {each.name for each in options if each.secret}
-    texts = {key: _value(key, value, secret=key.replace("-", "_") in secret) for key, value in values.items()}
-    return await node.ask(node.apps.configure(name, texts=texts, unset=tuple(unset), knowing=knowing))
+    return {key: _value(key, value, secret=key.replace("-", "_") in secret) for key, value in values.items()}
 
 
 def pairs(settings: Iterable[str]) -> dict[str, str]:

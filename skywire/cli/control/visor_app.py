@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Mapping
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -13,7 +15,7 @@ from skywire.cli.control.nodes import Node, run_on
 from skywire.cli.control.reach import LOCAL, Knowing, Reach
 from skywire.cli.control.settings import change, from_file, pairs
 from skywire.cli.control.words import visible
-from skywire.cli.program import Json, UsageError
+from skywire.cli.program import Json, UsageError, show_json
 
 
 def start(
@@ -111,7 +113,7 @@ def env(
     as_json: Json = False,
     reach: Reach = LOCAL,
 ) -> None:
-    """Give an app instance other environment variables, for its own process.
+    """Tell the environment variables that an app instance is given for its own process, or give it others.
 
     Parameters
     ----------
@@ -120,17 +122,25 @@ def env(
     clear:
         Leave it none.
     """
-    if clear == bool(variables):
-        raise UsageError(
-            "name all variables as NAME=VALUE, or --clear them; those that it has are not told, since some are secret"
-        )
+    if clear and variables:
+        raise UsageError("name all variables as NAME=VALUE, or --clear them")
     environment = {key: from_file(value) for key, value in pairs(variables).items()}
 
-    async def work(node: Node) -> InstanceInfo:
-        return await node.ask(node.apps.arrange(name, environment=environment, knowing=knowing))
+    async def work(node: Node) -> Mapping[str, str] | InstanceInfo:
+        if clear or environment:
+            return await node.ask(node.apps.arrange(name, environment=environment, knowing=knowing))
+        return await node.ask(node.apps.environment(name))
 
-    info = run_on(reach, work, instance=name)
-    show_change(info, as_json=as_json)
+    match run_on(reach, work, instance=name):
+        case InstanceInfo() as info:
+            show_change(info, as_json=as_json)
+        case known if as_json:
+            show_json({"environment": dict(known)})
+        case known:
+            for each in known.items():
+                print(visible("=".join(each)))
+            if not known:
+                print(f"{visible(name)} is given no variables", file=sys.stderr)
 
 
 def arranged(name: str, reach: Reach, *, auto_start: bool, knowing: bool) -> None:

@@ -17,6 +17,7 @@ from skywire.cli.control.nodes import Node, run_on
 from skywire.cli.control.reach import LOCAL, Reach
 from skywire.cli.control.words import clock_time, visible
 from skywire.cli.program import UsageError, show_json
+from skywire.known_names import listed
 from skywire.net.background import Background
 
 BURST_SECONDS: Final = 0.2
@@ -110,8 +111,8 @@ def state(
     """
     names = tuple(dict.fromkeys(name.strip() for name in select.split(",") if name.strip()))
     if unknown := [name for name in names if name not in SECTIONS and name != EVENTS]:
-        known = ", ".join([*SECTIONS, EVENTS])
-        raise UsageError(f"--select has no {visible(unknown[0][:100])!r}; there are: {known}")
+        known = listed(unknown[0], [*SECTIONS, EVENTS])
+        raise UsageError(f"--select has no {visible(unknown[0][:100])!r}; {known}")
     if not names:
         raise UsageError("--select names nothing")
 

@@ -19,10 +19,12 @@ class WrongSettings(ConfigError):
 
     Args:
         problems: all of them, at least one; none quotes a secret.
+        warnings: what else its writer should know.
     """
 
-    def __init__(self, problems: Sequence[Warned]) -> None:
+    def __init__(self, problems: Sequence[Warned], warnings: Sequence[Warned] = ()) -> None:
         first, more = problems[0], len(problems) - 1
         others = f" (and {more} more: see skywire cli config check)" if more else ""
         super().__init__(f"{first.place}: {first.text}{others}")
         self.problems = tuple(problems)
+        self.warnings = tuple(warnings)

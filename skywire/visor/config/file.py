@@ -221,7 +221,7 @@ def _read(document: Document) -> tuple[Reading, VisorConfig]:
 def _loaded(path: Path, document: Document) -> Loaded:
     reading, config = _read(document)
     if reading.problems:
-        raise WrongSettings(placed(path, document, reading.problems))
+        raise WrongSettings(placed(path, document, reading.problems), placed(path, document, reading.notices))
     return Loaded(document, config, placed(path, document, reading.notices))
 
 

@@ -19,10 +19,13 @@ from skywire.errors import InvalidKey
 from skywire.json_document import Node
 from skywire.key_path import KeyPath
 from skywire.keys import PubKey, SecKey
+from skywire.known_names import near
 from skywire.visor.config.kinds import FIRST_OF_LIST, KEYS, SECRET, Within, read_duration
 
 T = TypeVar("T")
 
+_LIKE: Final = 0.85
+"""How like a known key one has to be to be taken for a slip: most that are not known are upstream's."""
 _ROLES: Final = {role.name.lower(): role for role in Role}
 
 
@@ -172,8 +175,8 @@ def _section_of(hint: object) -> object:
 
 def _unknown(name: str, known: Mapping[str, object]) -> str:
     same = next((each for each in known if each.lower() == name.lower()), None)
-    hint = f"; it is written {same} here" if same else ""
-    return f"it means nothing here, and is kept{hint}"
+    hint = f"it is written {same} here" if same else near(name, known, likeness=_LIKE)
+    return f"it means nothing here, and is kept; {hint}" if hint else "it means nothing here, and is kept"
 
 
 def _plain(hint: object, value: object) -> object:

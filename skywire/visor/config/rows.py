@@ -17,6 +17,7 @@ from skywire.app.loaded import Configured, DefinitionError, LoadedDef, broken, c
 from skywire.app.options import OptionError, decode, describe, read_texts
 from skywire.app.record import InstanceConfig
 from skywire.errors import SkywireError
+from skywire.known_names import listed
 from skywire.visor.config.args import MappedArgs, head_of, map_args, split_args
 from skywire.visor.config.built_in import BUILT_IN, said_elsewhere
 from skywire.visor.config.schema import AppRow, VisorConfig
@@ -30,6 +31,13 @@ _MODES: Final[Mapping[str, Isolation | None]] = {
     "external": Isolation.CHILD,
 }
 _UNUSED: Final = ("user", "group", "work_dir")
+_UPSTREAMS: Final = frozenset(
+    {
+        *("skychat", "skysocks", "skysocks-client", "vpn-server", "vpn-client", "vpn-router"),
+        *("skynet-srv", "skynet-client", "pty", "skydex-market", "skydex-client"),
+    }
+)
+"""Apps that stand in files of upstream."""
 
 
 @final
@@ -74,6 +82,11 @@ def instances(
         if name in offered and name not in found and name not in struck:
             found[name] = _Row(name, AppRow(name=name), name, config, catalogue, warnings).instance(trust=trust)
     return found, tuple(warnings)
+
+
+def is_yet_to_come(config: InstanceConfig) -> bool:
+    """Whether nothing is wrong with a row but that it asks for an app of upstream that this version does not have."""
+    return config.app.trouble == _yet_to_come(config.app.definition.name)
 
 
 def row_names(rows: Sequence[AppRow]) -> list[str]:
@@ -138,8 +151,7 @@ def ports_of(row: AppRow, definition: LoadedDef) -> dict[str, int]:
     found = {names[0]: row.port} if row.port and names else {}
     for name, number in row.ports.items():
         if name not in names:
-            listed = ", ".join(names) or "none"
-            raise RowError(f"ports.{name[:100]}", f"{definition.name} has no such port; there are: {listed}")
+            raise RowError(f"ports.{name[:100]}", f"{definition.name} has no such port; {listed(name, names)}")
         if not number:
             raise RowError(f"ports.{name}", "1 to 65535 is expected")
         found[name] = number
@@ -225,7 +237,9 @@ class _Row:
             )
         except RowError as error:
             reason = f"{self._place}.{error}"
-        except (NoSuchApp, DefinitionError) as error:
+        except NoSuchApp as error:
+            reason = _yet_to_come(wanted) if wanted in _UPSTREAMS else str(error)
+        except DefinitionError as error:
             reason = str(error)
         app = broken(wanted, reason)
         return InstanceConfig(name=self._name, app=app, auto_start=auto_start, environment=environment)
@@ -272,6 +286,10 @@ class _Row:
             head = ""
         named = (row.name, head, row.binary)
         return next((each for each in named if each in offered), head or row.name or self._name)
+
+
+def _yet_to_come(app: str) -> str:
+    return f"this version has no {app} yet; the row is kept"
 
 
 def _program_reason(program: str, *, trust: bool) -> str:
