@@ -18,6 +18,8 @@ MAX_MESSAGE: Final = 4 << 20
 """Bytes of the longest message: the state of a node with a thousand apps has half of it."""
 SEND_SECONDS: Final = 30.0
 """For the peer to take a message; whoever does not is left."""
+RECEIVE_SECONDS: Final = 60.0
+"""For a message to come in, from its first byte; one that does not would hold what came of it for ever."""
 
 _LENGTH: Final = Struct(">I")
 
@@ -44,18 +46,16 @@ class MessageStream:
         Raises:
             EndOfStream: the peer has ended the connection.
             BrokenResourceError: it broke.
-            ProtocolError: it sent something else.
+            ProtocolError: it sent something else, or stopped in the middle.
         """
+        first = await self._input.receive(1)
+        body: bytes | None = None
+        with move_on_after(RECEIVE_SECONDS):
+            body = await self._receive_body(first)
+        if body is None:
+            raise ProtocolError(f"a message has not come within {RECEIVE_SECONDS:g} s")
         try:
-            (length,) = _LENGTH.unpack(await self._input.receive_exactly(_LENGTH.size))
-        except IncompleteRead:
-            raise EndOfStream from None
-        if length > self._limit:
-            raise ProtocolError(f"a message announces {length} bytes, the limit is {self._limit}")
-        try:
-            message = json.loads(await self._input.receive_exactly(length))
-        except IncompleteRead:
-            raise EndOfStream from None
+            message = json.loads(body)
         except (ValueError, RecursionError) as error:
             raise ProtocolError(f"a message is no JSON: {error}") from None
         if not isinstance(message, dict):
@@ -82,6 +82,15 @@ class MessageStream:
                 self._torn = False
             if self._torn:
                 raise BrokenResourceError
+
+    async def _receive_body(self, first: bytes) -> bytes:
+        try:
+            (length,) = _LENGTH.unpack(first + await self._input.receive_exactly(_LENGTH.size - len(first)))
+            if length > self._limit:
+                raise ProtocolError(f"a message announces {length} bytes, the limit is {self._limit}")
+            return await self._input.receive_exactly(length)
+        except IncompleteRead:
+            raise EndOfStream from None
 
     async def aclose(self) -> None:
         """Close the connection. Idempotent."""

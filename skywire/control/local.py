@@ -6,16 +6,19 @@ a web page could reach.
 
 from __future__ import annotations
 
+import logging
 import os
+import socket
 import stat
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, final
 
-from anyio import connect_unix, create_unix_listener, fail_after
-from anyio.abc import SocketListener, SocketStream
+from anyio import BrokenResourceError, CancelScope, create_unix_listener, fail_after, sleep
+from anyio.abc import SocketListener, TaskGroup
+from anyio.lowlevel import checkpoint
 from platformdirs import user_runtime_path
 
 from skywire.app.interface import Role
@@ -30,12 +33,21 @@ RUNTIME_VARIABLE: Final = "SKYWIRE_RUNTIME_DIR"
 SUFFIX: Final = ".sock"
 ANSWER_SECONDS: Final = 5.0
 """For a process on this machine to answer at all."""
+PAUSE: Final = 0.1
+"""Seconds to wait when a connection cannot be taken, or made, just now."""
 LONGEST_PATH: Final = 107
 """Bytes of the longest path that a unix socket can have on Linux."""
 
 
+_log: Final = logging.getLogger("skywire.control")
+
+
 class LocalControlError(SkywireError):
     """The socket of a process cannot be made or reached; the text says what to do."""
+
+
+class NobodyListens(LocalControlError):
+    """The process behind a socket is gone."""
 
 
 def runtime_folder() -> Path:
@@ -55,11 +67,31 @@ async def serving_locally(endpoint: Endpoint, path: Path) -> AsyncIterator[None]
         LocalControlError: it cannot be made, or another process has it.
     """
 
-    async def handle(stream: SocketStream) -> None:
-        await endpoint.serve(await LocalSocket.of(stream), Role.ADMIN, "a local process")
+    async def handle(caller: LocalSocket) -> None:
+        await endpoint.serve(caller, Role.ADMIN, "a local process")
+
+    async with serving_callers(path, handle):
+        yield
+
+
+@asynccontextmanager
+async def serving_callers(path: Path, handler: Callable[[LocalSocket], Awaitable[None]]) -> AsyncIterator[None]:
+    """Serve processes of this user on a socket while the block runs.
+
+    Args:
+        path: see :func:`listening_locally`.
+        handler: serves one of them to its end; a failure of it is logged, and costs nobody else.
+
+    Raises:
+        LocalControlError: see :func:`listening_locally`.
+    """
+
+    async def take_callers(task_group: TaskGroup) -> None:
+        while True:
+            task_group.start_soon(_serve_caller, await accept_locally(listener), handler)
 
     async with listening_locally(path) as listener, Background() as task_group:
-        task_group.start_soon(listener.serve, handle)
+        task_group.start_soon(take_callers, task_group)
         yield
 
 
@@ -86,6 +118,15 @@ async def listening_locally(path: Path) -> AsyncIterator[SocketListener]:
         _remove_dead(path)
 
 
+async def accept_locally(listener: SocketListener) -> LocalSocket:
+    """The next process that connects; one that cannot be taken just now is waited for."""
+    while True:
+        try:
+            return await LocalSocket.of(await listener.accept())
+        except (OSError, BrokenResourceError):  # of the one that was being taken, or no descriptor is left
+            await sleep(PAUSE)
+
+
 @asynccontextmanager
 async def controlling(path: Path) -> AsyncIterator[Client]:
     """Control the process behind a socket while the block runs.
@@ -101,11 +142,15 @@ async def connect_locally(path: Path) -> LocalSocket:
     """Connect to the socket of a process.
 
     Raises:
-        LocalControlError: nobody listens there, or it does not answer.
+        NobodyListens: it is of a dead process, or no socket at all.
+        LocalControlError: there is none, or it does not answer.
     """
+    await checkpoint()
     try:
         with fail_after(ANSWER_SECONDS):
-            return await LocalSocket.of(await connect_unix(path))
+            return await _connect(path)
+    except ConnectionRefusedError as error:
+        raise NobodyListens(f"nobody can be reached at {path}: {error.strerror}") from error
     except (OSError, TimeoutError) as error:
         reason = getattr(error, "strerror", None) or "it does not answer"
         raise LocalControlError(f"nobody can be reached at {path}: {reason}") from error
@@ -137,9 +182,36 @@ async def find(folder: Path) -> tuple[Found, ...]:
         try:
             async with await connect_locally(path):
                 found.append(Found(name.removesuffix(SUFFIX), path))
-        except LocalControlError:
+        except NobodyListens:
             _remove_dead(path)
+        except LocalControlError:
+            continue  # it may only be busy, and could never be controlled again
     return tuple(found)
+
+
+async def _connect(path: Path) -> LocalSocket:
+    while True:
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            sock.setblocking(False)
+            sock.connect(str(path))  # which needs no waiting, unless too many wait already
+            return LocalSocket(sock)
+        except BlockingIOError:
+            sock.close()
+        except BaseException:
+            sock.close()
+            raise
+        await sleep(PAUSE)
+
+
+async def _serve_caller(caller: LocalSocket, handler: Callable[[LocalSocket], Awaitable[None]]) -> None:
+    try:
+        await handler(caller)
+    except Exception:
+        _log.exception("a local process could not be served")
+    finally:
+        with CancelScope(shield=True):
+            await caller.aclose()
 
 
 def _make_folder(folder: Path) -> None:
@@ -166,8 +238,12 @@ async def _clear(path: Path) -> None:
     try:
         async with await connect_locally(path):
             pass
-    except LocalControlError:
-        _remove_dead(path)  # if there is one
+    except NobodyListens:
+        _remove_dead(path)
+    except LocalControlError as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            return
+        raise LocalControlError(f"another process may control {path}: is this running already? {error}") from error
     else:
         raise LocalControlError(f"another process controls {path}: is this running already?")
 

@@ -7,7 +7,7 @@ an ordinary error response. The caller ends a call or stream early with ``cancel
 from __future__ import annotations
 
 from enum import IntEnum, unique
-from typing import final
+from typing import Final, final
 
 
 @final
@@ -24,6 +24,10 @@ class Code(IntEnum):
     """The caller has not got the role."""
     BUSY = -32002
     """Too many calls at a time."""
+
+
+LONGEST_TEXT: Final = 4096
+"""Characters of the text of a failure."""
 
 
 def request(call: int, method: str, arguments: dict[str, object]) -> dict[str, object]:
@@ -47,11 +51,11 @@ def failure(call: int | str, code: Code, text: str, kind: str = "") -> dict[str,
     Args:
         call: its id.
         code: in what way.
-        text: why, for people.
+        text: why, for people; cut where it is long, as callers may have written most of it.
         kind: the name of the error's class, where it is one of ours.
     """
     data = {"data": {"kind": kind}} if kind else {}
-    return {"jsonrpc": "2.0", "id": call, "error": {"code": int(code), "message": text, **data}}
+    return {"jsonrpc": "2.0", "id": call, "error": {"code": int(code), "message": text[:LONGEST_TEXT], **data}}
 
 
 def stream_item(call: int | str, item: object) -> dict[str, object]:

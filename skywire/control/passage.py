@@ -21,17 +21,16 @@ from anyio import (
     create_task_group,
     fail_after,
 )
-from anyio.abc import ByteReceiveStream, ByteSendStream, SocketStream, TaskGroup
+from anyio.abc import ByteReceiveStream, ByteSendStream, TaskGroup
 from anyio.streams.buffered import BufferedByteStream
 
 from skywire.control.client import Client, connected
-from skywire.control.local import LocalControlError, connect_locally, listening_locally
+from skywire.control.local import LocalControlError, connect_locally, serving_callers
 from skywire.control.over_dmsg import CONTROL_PORT
 from skywire.errors import InvalidKey
 from skywire.keys import PubKey
 from skywire.net.address import Address
-from skywire.net.background import Background
-from skywire.net.conn import CORE
+from skywire.net.conn import CORE, Conn
 from skywire.net.errors import DialError, PeerRefused, Unreachable
 from skywire.net.local_socket import LocalSocket
 from skywire.net.network import Network
@@ -60,13 +59,11 @@ async def giving_passage(network: Network, path: Path) -> AsyncIterator[None]:
         LocalControlError: it cannot be made, or another process has it.
     """
 
-    async def handle(stream: SocketStream) -> None:
-        async with await LocalSocket.of(stream) as local:
-            with suppress(EndOfStream, BrokenResourceError, ClosedResourceError, TimeoutError, IncompleteRead):
-                await _lead(network, BufferedByteStream(local))
+    async def handle(caller: LocalSocket) -> None:
+        with suppress(EndOfStream, BrokenResourceError, ClosedResourceError, TimeoutError, IncompleteRead):
+            await _lead(network, BufferedByteStream(caller))
 
-    async with listening_locally(path) as listener, Background() as task_group:
-        task_group.start_soon(listener.serve, handle)
+    async with serving_callers(path, handle):
         yield
 
 
@@ -119,8 +116,13 @@ async def _lead(network: Network, stream: BufferedByteStream) -> None:
         reason = " ".join((error.reason if isinstance(error, DialError) else str(error)).split())
         await stream.send(f"{word} {reason}".encode()[: LONGEST_ANSWER - 1] + b"\n")
         return
-    async with conn, create_task_group() as task_group:
+    async with conn:
         await stream.send(b"ok\n")
+        await _join(conn, stream)
+
+
+async def _join(conn: Conn, stream: BufferedByteStream) -> None:
+    async with create_task_group() as task_group:
         task_group.start_soon(_copy, conn, stream, task_group)
         task_group.start_soon(_copy, stream, conn, task_group)
 

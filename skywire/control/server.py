@@ -18,6 +18,9 @@ from skywire.errors import ProtocolError, SkywireError
 MAX_CALLS: Final = 64
 """Calls and streams of one connection that are under way at a time."""
 
+LONGEST_ID: Final = 100
+"""Characters of the id of a call; each answer repeats it."""
+
 CLEAN_UP_SECONDS: Final = 5.0
 """For a stream that nobody reads any more to clean up."""
 
@@ -90,6 +93,8 @@ class _Caller:
         call, name, arguments = message.get("id"), message.get("method"), message.get("params", {})
         if message.get("jsonrpc") != "2.0" or isinstance(call, bool) or not isinstance(call, int | str):
             raise ProtocolError("a call has the version 2.0 and an id")
+        if len(str(call)) > LONGEST_ID:
+            raise ProtocolError(f"the id of a call has at most {LONGEST_ID} characters")
         if name == "cancel":
             if (scope := self._calls.get(call)) is not None:
                 scope.cancel()

@@ -8,14 +8,14 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final, final
 
-from anyio import BrokenResourceError, CancelScope, EndOfStream, move_on_after, sleep
+from anyio import BrokenResourceError, CancelScope, EndOfStream, move_on_after
 from anyio.abc import SocketListener, TaskStatus
 from anyio.to_thread import run_sync
 
 from skywire.app.api import Attachment
 from skywire.app.host import AppHost
 from skywire.app.status import AppStatus
-from skywire.control.local import listening_locally
+from skywire.control.local import accept_locally, listening_locally
 from skywire.errors import SkywireError
 from skywire.isolation.interfaces import Assignment
 from skywire.isolation.link import HandOverFailed
@@ -29,8 +29,6 @@ TOKEN_LENGTH: Final = 2 * TOKEN_BYTES
 """Characters of a token: hexadecimal, small letters."""
 TOKEN_SECONDS: Final = 5.0
 """For a process that connects to show its token."""
-ACCEPT_PAUSE: Final = 0.1
-"""Seconds to wait when a connection cannot be taken."""
 
 
 class TokenFileError(SkywireError):
@@ -138,7 +136,7 @@ class AttachedInstance:
     async def _admit(self, listener: SocketListener) -> LocalSocket:
         """The first process that shows the token; others are sent away, one after the other."""
         while True:
-            stream = await _accept(listener)
+            stream = await accept_locally(listener)
             try:
                 if await self._shows_token(stream):
                     return stream
@@ -156,17 +154,7 @@ class AttachedInstance:
         return hmac.compare_digest(shown, self._token.encode())
 
 
-async def _accept(listener: SocketListener) -> LocalSocket:
-    while True:
-        try:
-            stream = await listener.accept()
-        except OSError:  # of the one that was being taken, or the system has no descriptor left
-            await sleep(ACCEPT_PAUSE)
-            continue
-        return await LocalSocket.of(stream)
-
-
 async def _refuse_all(listener: SocketListener) -> None:
     """Close what connects while a process is attached already."""
     while True:
-        await (await _accept(listener)).aclose()
+        await (await accept_locally(listener)).aclose()

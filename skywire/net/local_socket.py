@@ -46,9 +46,10 @@ class LocalSocket(ByteStream):
     @classmethod
     async def of(cls, stream: SocketStream) -> LocalSocket:
         """The socket of one of anyio's streams, which is of no use any more."""
-        taken = cls(stream.extra(SocketAttribute.raw_socket).dup())
-        await stream.aclose()
-        return taken
+        try:
+            return cls(stream.extra(SocketAttribute.raw_socket).dup())
+        finally:
+            await stream.aclose()
 
     async def receive(self, max_bytes: int = 65536) -> bytes:
         """Between 1 and ``max_bytes`` bytes; descriptors that come with them are closed by the system."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Protocol
 
 import pytest
-from anyio import EndOfStream, Event, create_task_group, fail_after, sleep_forever, wait_all_tasks_blocked
+from anyio import EndOfStream, Event, create_task_group, fail_after, sleep, sleep_forever, wait_all_tasks_blocked
 from anyio.lowlevel import checkpoint
 
 from skywire.app.interface import Role, methods_of, needs
@@ -345,4 +345,48 @@ async def test_a_message_longer_than_any_may_be_is_not_sent() -> None:
     async with calling(Things()) as (_, remote):
         with pytest.raises(ProtocolError, match="the limit is"):
             await remote.get("x" * MAX_MESSAGE)
+        assert (await remote.get("still there")).name == "still there"
+
+
+@pytest.mark.parametrize(
+    ("call", "arguments"),
+    [(1, {"ж" * 1_500_000: 1}), ("ж" * 1_500_000, {"name": "a"}), ("ж" * 1_500_000, {})],
+    ids=["argument", "id", "both"],
+)
+async def test_what_a_caller_makes_long_costs_nobody_but_them(call: int | str, arguments: dict[str, object]) -> None:
+    endpoint = Endpoint()
+    endpoint.offer("things", ThingsAPI, Things())
+    near, far = pair()
+    body = json.dumps(
+        {"jsonrpc": "2.0", "id": call, "method": "things.get", "params": arguments}, ensure_ascii=False
+    ).encode()
+    assert len(body) < MAX_MESSAGE
+
+    async def ask() -> None:
+        await near.send(len(body).to_bytes(4, "big") + body)
+        with suppress(EndOfStream):
+            assert len(str((await MessageStream(near).receive())["error"])) < 10_000
+        await near.aclose()
+
+    with fail_after(20):
+        async with create_task_group() as task_group:
+            task_group.start_soon(ask)
+            await endpoint.serve(far, Role.ADMIN, "a test")
+
+
+async def test_who_stops_in_the_middle_of_a_message_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(frames, "RECEIVE_SECONDS", 0.05)
+    near, far = pair()
+    endpoint = Endpoint()
+    await near.send(b"\x00\x00\x10\x00{")
+    with fail_after(5):
+        await endpoint.serve(far, Role.ADMIN, "a test")
+    with pytest.raises(EndOfStream):
+        await near.receive()
+
+
+async def test_who_has_nothing_to_say_is_not_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(frames, "RECEIVE_SECONDS", 0.05)
+    async with calling(Things()) as (_, remote):
+        await sleep(0.2)
         assert (await remote.get("still there")).name == "still there"

@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 import os
+import resource
 import socket
 import stat
 from collections.abc import AsyncIterator
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Protocol
 
 import pytest
-from anyio import CancelScope, create_task_group, sleep_forever
+from anyio import CancelScope, EndOfStream, create_task_group, fail_after, sleep, sleep_forever
 from anyio.abc import TaskStatus
 
 from skywire.app.interface import Role, needs
-from skywire.control.local import LocalControlError, controlling, find, runtime_folder, serving_locally
+from skywire.control import local
+from skywire.control.local import (
+    LocalControlError,
+    connect_locally,
+    controlling,
+    find,
+    runtime_folder,
+    serving_callers,
+    serving_locally,
+)
 from skywire.control.server import Endpoint
+from skywire.net.local_socket import LocalSocket
 
 pytestmark = pytest.mark.anyio
 
@@ -149,3 +161,56 @@ def test_the_folder_can_be_chosen(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     monkeypatch.delenv("SKYWIRE_RUNTIME_DIR")
     monkeypatch.setenv("XDG_RUNTIME_DIR", "/run/user/4711")
     assert runtime_folder() == Path("/run/user/4711/skywire")
+
+
+async def test_a_process_that_is_busy_keeps_its_socket(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local, "ANSWER_SECONDS", 0.2)
+    folder.mkdir(mode=0o700)
+    path = folder / "busy.sock"
+    with ExitStack() as stack:
+        busy = stack.enter_context(socket.socket(socket.AF_UNIX))
+        busy.bind(str(path))
+        busy.listen(0)  # and takes nobody
+        with suppress(BlockingIOError):
+            while True:
+                waiting = stack.enter_context(socket.socket(socket.AF_UNIX))
+                waiting.setblocking(False)
+                waiting.connect(str(path))
+        assert await find(folder) == ()
+        assert path.exists()
+        with pytest.raises(LocalControlError, match="is this running already"):
+            async with serving_locally(endpoint("other"), path):
+                pass
+        assert path.exists()
+
+
+async def test_a_process_without_a_descriptor_left_takes_callers_later(folder: Path) -> None:
+    path = folder / "one.sock"
+    former = resource.getrlimit(resource.RLIMIT_NOFILE)
+    async with serving_locally(endpoint("one"), path):
+        caller = socket.socket(socket.AF_UNIX)
+        with caller:
+            highest = os.dup(caller.fileno())
+            os.close(highest)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (highest, former[1]))
+            try:
+                caller.connect(str(path))
+                await sleep(0.05)
+            finally:
+                resource.setrlimit(resource.RLIMIT_NOFILE, former)
+        assert await ask(path) == "one"
+
+
+async def test_what_fails_with_one_caller_costs_no_other(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async def handle(caller: LocalSocket) -> None:
+        if await caller.receive() == b"bad":
+            raise ZeroDivisionError
+        await caller.send(b"served")
+
+    async with serving_callers(folder / "one.sock", handle):
+        for said, answer in ((b"bad", b""), (b"good", b"served")):
+            async with await connect_locally(folder / "one.sock") as stream:
+                await stream.send(said)
+                with suppress(EndOfStream), fail_after(5):
+                    assert await stream.receive() == answer
+    assert "a local process could not be served" in caplog.text
