@@ -470,6 +470,8 @@ class Launcher:
             record.held = f"{failure}; tried again in {seconds:.0f} s"
             if self._tasks is not None:
                 self._tasks.start_soon(self._try_again, record, record.generation, seconds)
+        if record.wanted:
+            self._become(record, State.ERRORED, record.held)
 
     async def _try_again(self, record: Record, generation: int, seconds: float) -> None:
         await sleep(seconds)

@@ -152,7 +152,7 @@ async def connect_locally(path: Path) -> LocalSocket:
     except ConnectionRefusedError as error:
         raise NobodyListens(f"nobody can be reached at {path}: {error.strerror}") from error
     except (OSError, TimeoutError) as error:
-        reason = getattr(error, "strerror", None) or "it does not answer"
+        reason = getattr(error, "strerror", None) or str(error) or "it does not answer"
         raise LocalControlError(f"nobody can be reached at {path}: {reason}") from error
 
 

@@ -112,13 +112,13 @@ class AttachedInstance:
             except HandOverFailed as error:
                 session.failure = session.failure or str(error)
             finally:
-                self._begun = False
                 self._session = None
         why = f" ({session.failure})" if session.failure else ""
-        self._absent = f"its process has left{why}: {self._hint}"
         if not self._stopping:
             self._host.log.warning("the process has left%s", why)
-            await self._renew_token()
+            await self._renew_token()  # before anybody is told that another may come
+        self._absent = f"its process has left{why}: {self._hint}"
+        self._begun = False
 
     def _started(self) -> None:
         self._begun = True

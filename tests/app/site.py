@@ -19,7 +19,7 @@ from skywire.app.feed import Feed
 from skywire.app.host import AppHost, Surroundings
 from skywire.app.launcher import Launcher
 from skywire.app.limits import LauncherLimits, RestartPolicy
-from skywire.app.loaded import LoadedDef, load
+from skywire.app.loaded import Configured, LoadedDef, load
 from skywire.app.port import PortSpec
 from skywire.app.record import InstanceConfig
 from skywire.app.registry import ServiceRegistry
@@ -123,6 +123,7 @@ async def site(
     mode: RunMode = RunMode.VISOR_APP,
     facilities: Facilities | None = None,
     returns: Returns | None = None,
+    isolate: Callable[[Surroundings], Callable[[InstanceConfig], Configured]] | None = None,
 ) -> AsyncIterator[Site]:
     """A launcher that runs these instances while the block runs."""
     identity = SecKey.generate().public
@@ -139,7 +140,13 @@ async def site(
         connections=connections,
     )
     events = EventBus()
-    launcher = Launcher(surroundings, events=events, returns=returns, limits=limits)
+    launcher = Launcher(
+        surroundings,
+        events=events,
+        returns=returns,
+        isolate=None if isolate is None else isolate(surroundings),
+        limits=limits,
+    )
     launcher.boot({config.name: config for config in configs})
     with events.subscribe(100_000) as noted:
         async with create_task_group() as running:

@@ -41,7 +41,7 @@ BUILT_IN = {
     "manners": "tests.isolation.apps:MANNERS",
 }
 PATH = f"{ROOT}:{EXAMPLE}"
-PATIENCE = 10.0
+PATIENCE = 40.0
 IMPATIENT = LauncherLimits(start_seconds=20, stop_seconds=0.5, cancel_seconds=5, drain_seconds=0.2, health_seconds=0.05)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,7 +32,9 @@ from skywire.app.api import (
 )
 from skywire.app.catalogue import Catalogue
 from skywire.app.gate import CriticalRefusal
+from skywire.app.host import Surroundings
 from skywire.app.interface import Role
+from skywire.app.loaded import Configured
 from skywire.app.log_line import LogLine
 from skywire.app.logs import AppLogs
 from skywire.app.record import InstanceConfig
@@ -40,6 +42,7 @@ from skywire.app.run_mode import RunMode
 from skywire.control.apps import Apps, Events
 from skywire.control.local import serving_locally
 from skywire.control.server import Endpoint
+from skywire.isolation.processes import Processes
 from tests.app.site import QUICK, Site, site
 
 BUILT_IN = {"talker": "tests.programs.talker:TALKER", "broken": "tests.programs.nothing:HERE"}
@@ -182,10 +185,15 @@ async def serve_node(
     logger.setLevel(logging.DEBUG)
     logger.addHandler(logs)
     try:
-        async with site(folder, *configs, limits=QUICK, mode=mode) as here:
+        catalogue = Catalogue(BUILT_IN, [])
+
+        def isolate(surroundings: Surroundings) -> Callable[[InstanceConfig], Configured]:
+            return Processes(surroundings, catalogue, folder=folder).isolate
+
+        async with site(folder, *configs, limits=QUICK, mode=mode, isolate=isolate) as here:
             endpoint = Endpoint()
             public = here.surroundings.public
-            apps = Apps(here.launcher, Catalogue(BUILT_IN, []), logs, here.surroundings.connections, None)
+            apps = Apps(here.launcher, catalogue, logs, here.surroundings.connections, None)
             hello = Hello(API_VERSION, program, mode, public, os.getpid(), time.time(), ())
             served = Served(here, endpoint, Process(hello), Network(public), Config(), public)
             endpoint.offer("process", ProcessAPI, served.process)

@@ -240,7 +240,7 @@ def test_an_instance_for_a_process_of_others(machine: Machine, node: Served) -> 
     try:
         done = machine.run("cli visor app register -a outside -p talker")
         assert done.returncode == 0, done.stderr
-        assert "skywire app outside attach" in done.stdout
+        assert "skywire app attach outside" in done.stdout
         assert node.site.launcher.config("outside").isolation == "attached"
         assert words(machine, "cli visor app deregister outside") == "outside: removed\n"
     finally:

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -32,13 +33,16 @@ class Node:
     """A folder with a configuration, and what runs by it.
 
     Args:
-        folder: of the file, the data, and the socket.
+        folder: of the file and the data.
         discovery: URL of the discovery; empty for none.
+        identity: its key.
+        sockets: a folder whose name is short enough for sockets.
     """
 
     folder: Path
     discovery: str = ""
     identity: SecKey = field(default_factory=SecKey.generate)
+    sockets: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="sky-")))
 
     def __post_init__(self) -> None:
         offers = self.folder / "offers" / "node_apps-1.dist-info"
@@ -53,7 +57,7 @@ class Node:
 
     @property
     def socket(self) -> Path:
-        return self.folder / "run" / f"{socket_name(self.identity.public)}{SUFFIX}"
+        return self.sockets / f"{socket_name(self.identity.public)}{SUFFIX}"
 
     @property
     def environment(self) -> dict[str, str]:
@@ -62,7 +66,7 @@ class Node:
         return {
             **clean,
             "COLUMNS": "200",
-            "SKYWIRE_RUNTIME_DIR": str(self.folder / "run"),
+            "SKYWIRE_RUNTIME_DIR": str(self.sockets),
             "PYTHONPATH": os.pathsep.join([*map(str, paths), os.environ.get("PYTHONPATH", "")]),
         }
 

@@ -165,7 +165,7 @@ async def test_two_visors_with_one_folder_is_one_too_many(tmp_path: Path) -> Non
 
 
 async def test_its_own_log_is_read_and_followed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO)
+    caplog.set_level(logging.INFO, "skywire")
     async with visor(tmp_path) as node, calling(node) as api:
         followed = api.process.follow_log(logging.WARNING)
         assert isinstance(followed, AsyncGenerator)
