@@ -26,6 +26,9 @@ from skywire.runtime import run
 ORPHAN_SECONDS: Final = 5.0
 """For this process to end by itself when the one above it is gone."""
 
+PARTING_SECONDS: Final = 1.0
+"""For the system to give us another parent once the link has ended."""
+
 _HANG_UP: Final = getattr(select, "POLLRDHUP", 0) | select.POLLHUP | select.POLLERR
 
 
@@ -38,13 +41,14 @@ def main(arguments: list[str]) -> int:
     os.set_inheritable(descriptor, False)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # it would hold the options' secrets
     os.umask(0o077)
-    threading.Thread(target=_die_with_parent, args=(os.dup(descriptor),), daemon=True).start()
+    watched = os.dup(descriptor)
+    threading.Thread(target=_die_with_parent, args=(watched,), daemon=True).start()
     try:
         run(_run, descriptor)
     except (AppFailed, NotAttached):
         return 1  # the host has been told, or is gone
     finally:
-        if os.getppid() != parent:  # which would have ended what the app has started and left
+        if _is_orphan(parent, watched):  # its parent would have ended what the app has started and left
             _kill_group()
     return 0
 
@@ -70,6 +74,16 @@ def _die_with_parent(descriptor: int) -> None:
     poll.poll()
     time.sleep(ORPHAN_SECONDS)
     _kill_group()
+
+
+def _is_orphan(parent: int, descriptor: int) -> bool:
+    """Whether the parent is gone. When it is killed, the link ends a moment before we get another parent."""
+    poll = select.poll()
+    poll.register(descriptor, _HANG_UP)
+    end = time.monotonic() + (PARTING_SECONDS if poll.poll(0) else 0.0)
+    while (mine := os.getppid()) == parent and time.monotonic() < end:
+        time.sleep(0.01)
+    return mine != parent
 
 
 def _kill_group() -> None:

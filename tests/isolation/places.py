@@ -95,7 +95,6 @@ class Place:
         """Have it run, and where it is to be attached, attach a process of our own making."""
         info = await self.launcher.add(config)
         if config.isolation is Isolation.ATTACHED:
-            assert info.state is State.RUNNING
             await self.until(config.name, lambda info: info.state is State.DEGRADED)
             self.attach(config.name)
             return await self.until(config.name, lambda info: info.state is State.RUNNING)
