@@ -451,7 +451,8 @@ class Launcher:
         if record.phase is Phase.STARTING:
             record.phase = Phase.UP
             record.up_since = current_time()
-            self._look_at_health(record, record.attempt)
+            # Facilities have until the next look to connect, as they do while a process starts.
+            self._judge(record, None if record.attempt is None else record.attempt.status().trouble)
             self._touch()
 
     def _failed(self, record: Record, failure: str) -> None:
@@ -511,12 +512,11 @@ class Launcher:
         while True:
             await sleep(self._limits.health_seconds)
             for record in self._records.values():
-                self._look_at_health(record, record.attempt)
+                if record.phase is Phase.UP and record.attempt is not None:
+                    self._judge(record, record.attempt.status().trouble or self._offline(record))
 
-    def _look_at_health(self, record: Record, attempt: Attempt | None) -> None:
-        if record.phase is Phase.UP and attempt is not None:
-            trouble = attempt.status().trouble or self._offline(record)
-            self._become(record, State.DEGRADED if trouble else State.RUNNING, trouble or "")
+    def _judge(self, record: Record, trouble: str | None) -> None:
+        self._become(record, State.DEGRADED if trouble else State.RUNNING, trouble or "")
 
     def _offline(self, record: Record) -> str | None:
         presence = self._surroundings.facilities.presence()

@@ -153,8 +153,9 @@ class Keeper:
             except (OSError, NetworkError, ProtocolError) as error:
                 all_answered = False
                 self._punish(place.key)
-                self.trouble = f"no session with server {place.key} at {place.where}: {error}"
-                _log.warning("no session with server %s at %s: %s", place.key, place.where, error)
+                reason = (isinstance(error, OSError) and error.strerror) or error
+                self.trouble = f"no session with server {place.key} at {place.where}: {reason}"
+                _log.warning("%s", self.trouble)
             else:
                 self._not_before.pop(place.key, None)
                 self._held[place.key] = session.opened

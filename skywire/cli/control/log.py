@@ -123,8 +123,11 @@ async def show(
         coming: asks for those that come.
     """
     if not wanted.follow:
-        for line in await node.ask(kept()):
+        lines = await node.ask(kept())
+        for line in lines:
             write(line, as_json=wanted.as_json)
+        if not lines and not wanted.as_json:
+            print("there are no such lines", file=sys.stderr)
         return
     sending, receiving = create_memory_object_stream[LogLine](WAITING)
     async with Background() as tasks, sending, receiving:

@@ -147,4 +147,13 @@ def _value(key: str, value: str, *, secret: bool) -> str:
 
 
 def _shown(value: object) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
+    """A value as people may write it."""
+    match value:
+        case str():
+            return value
+        case None:
+            return "none"
+        case [str(), *_] if all(isinstance(each, str) and "," not in each for each in value):
+            return ",".join(value)
+        case _:
+            return json.dumps(value)

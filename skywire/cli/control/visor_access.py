@@ -71,7 +71,7 @@ def grants(*, as_json: Json = False, reach: Reach = LOCAL) -> None:
     from skywire.cli.control.tables import Column, show_table, text
 
     rows = [[text(str(each.key)), text(each.role.name.lower()), text(each.source)] for each in found]
-    show_table([Column("key"), Column("role"), Column("from", rank=1)], rows, empty="nobody may")
+    show_table([Column("key"), Column("role"), Column("from", rank=1)], rows, empty="nobody may control it from afar")
 
 
 def log_level(level: str, /, *, reach: Reach = LOCAL) -> None:

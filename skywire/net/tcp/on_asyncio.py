@@ -78,7 +78,7 @@ async def _connect_literal(host: str, port: int) -> socket.socket:
         finally:
             loop.remove_writer(sock)
         if number := sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
-            raise OSError(number, f"{os.strerror(number)}: {address}")
+            raise OSError(number, os.strerror(number))
     except BaseException:
         sock.close()
         raise
