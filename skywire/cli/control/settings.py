@@ -154,6 +154,6 @@ def _shown(value: object) -> str:
         case None:
             return "none"
         case [str(), *_] if all(isinstance(each, str) and "," not in each for each in value):
-            return ",".join(value)
+            return ",".join(map(str, value))
         case _:
             return json.dumps(value)
