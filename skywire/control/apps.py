@@ -255,7 +255,8 @@ class Apps:
     def _describe(self, name: str, source: str) -> DefinitionInfo:
         try:
             loaded = self._catalogue.get(name)
-        except DefinitionError as error:
+            options = _describe_options(loaded.options)
+        except (DefinitionError, NameError) as error:  # an option may have a type that is nowhere
             return DefinitionInfo(name, "", source, (), critical=False, trouble=str(error), options=())
         return DefinitionInfo(
             name,
@@ -264,7 +265,7 @@ class Apps:
             tuple(sorted(loaded.modes)),
             critical=loaded.critical,
             trouble="",
-            options=_describe_options(loaded.options),
+            options=options,
         )
 
 

@@ -21,7 +21,7 @@ from anyio.abc import ByteStream
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from skywire.app.interface import Method, Role, methods_of
-from skywire.app.typed_json import decode, encode
+from skywire.app.typed_json import MisfitError, decode, encode
 from skywire.control.frames import MAX_MESSAGE, MessageStream
 from skywire.control.messages import Code, cancel, request
 from skywire.errors import NetworkError, ProtocolError, SkywireError
@@ -93,7 +93,7 @@ class Client:
             except get_cancelled_exc_class():
                 await self._give_up(call)
                 raise
-        return decode(method.result, _result_of(message, method.role), method.name)
+        return _read(method, _result_of(message, method.role))
 
     async def stream(self, method: Method, arguments: Mapping[str, object]) -> AsyncGenerator[object, None]:
         """Call a method that streams; close the generator to end it early."""
@@ -110,7 +110,7 @@ class Client:
                         over = True
                         _result_of(message, method.role)
                     parameters = cast("dict[str, object]", message["params"])
-                    yield decode(method.result, parameters.get("item"), method.name)
+                    yield _read(method, parameters.get("item"))
             finally:
                 if not over:
                     await self._give_up(call)
@@ -209,6 +209,13 @@ class _Remote:
 
 def _encode_arguments(arguments: Mapping[str, object]) -> dict[str, object]:
     return {name: encode(value) for name, value in arguments.items()}
+
+
+def _read(method: Method, result: object) -> object:
+    try:
+        return decode(method.result, result, method.name)
+    except MisfitError as error:
+        raise ProtocolError(f"{error}; it may be another version of this program that runs there") from None
 
 
 def _result_of(message: Mapping[str, object], role: Role) -> object:

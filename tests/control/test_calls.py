@@ -114,6 +114,26 @@ async def calling(things: Things, role: Role = Role.ADMIN) -> AsyncIterator[tupl
             yield client, client.of(ThingsAPI, "things")
 
 
+class OlderAPI(Protocol):
+    """The same interface, in another version."""
+
+    @needs(Role.READ)
+    async def get(self, name: str) -> str: ...
+
+    @needs(Role.READ)
+    def count(self, start: int = 0) -> AsyncIterator[str]: ...
+
+
+async def test_an_answer_of_another_version_says_so() -> None:
+    async with calling(Things()) as (client, remote):
+        older = client.of(OlderAPI, "things")
+        with pytest.raises(ProtocolError, match=r"things\.get: a text is expected, .*; it may be another version"):
+            await older.get("a")
+        with pytest.raises(ProtocolError, match="it may be another version"):
+            await anext(older.count())
+        assert (await remote.get("a")).name == "a"
+
+
 async def test_arguments_and_results_keep_their_types() -> None:
     things = Things()
     async with calling(things) as (_, remote):

@@ -7,9 +7,11 @@ import random
 import signal
 import socket
 import stat
+import subprocess
 import sys
 import time
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import psutil
 import pytest
@@ -270,6 +272,25 @@ def test_a_full_disk_costs_what_would_be_written_and_nothing_else(node: Node) ->
         program.signal(signal.SIGTERM)
         assert program.end()[0] == 0
     assert ConfigFile.load(node.config).config.launcher.apps[0].name == "keeper"
+
+
+def test_an_app_for_a_process_of_others_waits_for_it() -> None:
+    with TemporaryDirectory(prefix="sky-") as folder:  # it is a part of the path of a socket, and short
+        node = Node(Path(folder))
+        node.configure()
+        with node.running():
+            done = subprocess.run(
+                [sys.executable, "-m", "skywire", "cli", "visor", "app", "register", "-a", "outside", "-p", "hello"],
+                env=node.environment,
+                capture_output=True,
+                text=True,
+                timeout=PATIENCE,
+                check=False,
+            )
+    assert (done.returncode, done.stderr) == (0, "")
+    state, what_to_do = done.stdout.splitlines()
+    assert state == "outside: degraded (no process has attached yet: run `skywire app attach outside`)"
+    assert what_to_do == "attach its process with: skywire app attach outside"
 
 
 def test_halting_is_refused_until_they_know(node: Node) -> None:

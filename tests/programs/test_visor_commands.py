@@ -219,6 +219,7 @@ def test_halt(machine: Machine, node: Served) -> None:
 
 
 def test_it_is_the_same_as_app(machine: Machine, node: Served) -> None:
+    assert machine.run("app talker say something-to-log").returncode == 0
     for ours, theirs in (
         ("app ls --json", "cli visor app ls --json"),
         ("app talker status --json", "cli visor app status talker --json"),

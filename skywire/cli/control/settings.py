@@ -153,7 +153,8 @@ def _shown(value: object) -> str:
             return value
         case None:
             return "none"
-        case [str(), *_] if all(isinstance(each, str) and "," not in each for each in value):
-            return ",".join(map(str, value))
+        case [str(), *_]:
+            texts = [each for each in value if isinstance(each, str) and "," not in each]
+            return ",".join(texts) if len(texts) == len(value) else json.dumps(value)
         case _:
             return json.dumps(value)

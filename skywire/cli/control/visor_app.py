@@ -113,7 +113,7 @@ def env(
     as_json: Json = False,
     reach: Reach = LOCAL,
 ) -> None:
-    """Tell the environment variables that an app instance is given for its own process, or give it others.
+    """Tell the environment variables of an app instance's own process, or give it others.
 
     Parameters
     ----------
