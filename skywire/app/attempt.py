@@ -15,7 +15,7 @@ from skywire.app.instance import AppInstance, InstanceFailed
 from skywire.app.loaded import Configured
 from skywire.app.ownership import on_behalf_of
 from skywire.app.places import frames_of, place_of
-from skywire.app.status import AppStatus
+from skywire.app.status import AppStatus, check_status
 
 _INNERMOST: Final = 3
 """Places of a stack that are told, counted from where it waits."""
@@ -110,9 +110,11 @@ class Attempt:
         if self._instance is None:
             return AppStatus()
         try:
-            return self._instance.status()
+            status = self._instance.status()
         except Exception as error:
             return AppStatus(f"it cannot tell how it is: {describe(error)}")
+        trouble = check_status(status)
+        return status if trouble is None else AppStatus(f"it cannot tell how it is: {trouble}")
 
     def where(self) -> str:
         """The innermost places where it waits now, for people."""

@@ -8,10 +8,13 @@ are those of the process itself, under the name ``core``.
 from __future__ import annotations
 
 import logging
+import os
 import re
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from functools import partial
+from io import TextIOWrapper
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Final, final
@@ -53,15 +56,11 @@ class AppLogs(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """See :meth:`logging.Handler.emit`."""
         name = current_owner() or CORE.name
-        line = LogLine(record.created, record.levelno, self.format(record))
-        for follower in self._followers.get(name, ()):
+        line = LogLine(record.created, record.levelno, self._text(record))
+        for follower in tuple(self._followers.get(name, ())):  # it may change while a thread is here
             follower.put(line)
         file = self._files.get(name)
         if file is None:
-            try:
-                self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            except OSError:
-                return  # those who follow have got it
             file = self._files[name] = _QuietFile(self._path(name), self._file_bytes)
         file.emit(_as_text(line))
 
@@ -108,6 +107,13 @@ class AppLogs(logging.Handler):
         self._files.clear()
         super().close()
 
+    def _text(self, record: logging.LogRecord) -> str:
+        try:
+            return self.format(record)
+        except Exception as error:  # whoever says something is not to fail at it
+            reason = type(error).__name__
+            return f"{record.name}: what {record.filename}:{record.lineno} says cannot be written: {reason}"
+
     def _path(self, name: str) -> Path:
         return self._folder / f"{name}.log"
 
@@ -128,10 +134,22 @@ class AppLogs(logging.Handler):
 
 
 class _QuietFile(RotatingFileHandler):
-    """A full disk costs log lines, and nothing else."""
+    """A full disk costs log lines, and nothing else; what is taken away is made anew, for its owner alone."""
 
     def __init__(self, path: Path, size: int) -> None:
         super().__init__(path, maxBytes=size, backupCount=FILES_ASIDE, encoding="utf-8", delay=True)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """See :meth:`logging.Handler.emit`."""
+        if self.stream is not None and not os.path.exists(self.baseFilename):  # noqa: PTH110 - it is for each line
+            self.stream.close()
+            self.stream = None
+        super().emit(record)
+
+    def _open(self) -> TextIOWrapper:
+        path = Path(self.baseFilename)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return open(path, "a", encoding="utf-8", opener=partial(os.open, mode=0o600))
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the name is given
         """See :meth:`logging.Handler.handleError`."""

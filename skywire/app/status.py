@@ -54,6 +54,22 @@ class AppStatus:
     facts: Mapping[str, Fact] = field(default_factory=lambda: _NO_FACTS)
 
 
+def check_status(status: object) -> str | None:
+    """What is wrong with what an app gives as its status; None when it is one."""
+    if not isinstance(status, AppStatus):
+        return f"its status is {type(status).__name__}, and no AppStatus"
+    trouble: object = status.trouble
+    facts: object = status.facts
+    if not isinstance(trouble, str | None):
+        return f"its trouble is {type(trouble).__name__}, and no text"
+    if not isinstance(facts, Mapping):
+        return f"its facts are {type(facts).__name__}, and no mapping"
+    for name, value in facts.items():
+        if not (isinstance(name, str) and isinstance(value, Fact)):
+            return f"its fact {name!r} is {type(value).__name__}, which nobody else can read"
+    return None
+
+
 @final
 @dataclass(frozen=True, slots=True)
 class Change:

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Final, Self, final
 
 from anyio import CancelScope, Event, open_signal_receiver
+from anyio.abc import TaskStatus
 
 from skywire.net.background import Background
 
@@ -40,10 +41,11 @@ async def _stop_on(signals: AsyncIterator[signal.Signals], serving: CancelScope)
 class Leaving:
     """How a long-lived program ends: when it is told to, and then within a limit, whatever hangs.
 
-    To be entered as an asynchronous context around all that the program does. A second signal ends it at once.
+    To be entered as an asynchronous context around all that the program does. A second signal ends it at once. The
+    limit also holds for what comes behind that context: the end of the event loop, and threads that do not end.
 
     Args:
-        limit: seconds from when it is told to its end.
+        limit: seconds from when it is told to the end of the process.
     """
 
     def __init__(self, limit: float) -> None:
@@ -56,13 +58,12 @@ class Leaving:
         """What has not ended, each with the place where it waits; asked when the limit is over."""
 
     async def __aenter__(self) -> Self:
-        (await self._tasks.__aenter__()).start_soon(self._listen)
+        await (await self._tasks.__aenter__()).start(self._listen)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> bool | None:
-        self._timer.cancel()
         return await self._tasks.__aexit__(kind, error, traceback)
 
     async def told(self, halted: Event) -> None:
@@ -70,26 +71,33 @@ class Leaving:
         async with Background() as task_group:
             task_group.start_soon(self._pass_on, halted)
             await self._told.wait()
-        self._timer.start()
 
     async def _pass_on(self, halted: Event) -> None:
         await halted.wait()
-        self._told.set()
+        self._begin()
 
-    async def _listen(self) -> None:
+    async def _listen(self, *, task_status: TaskStatus[None]) -> None:
         with open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
+            task_status.started()
             async for _ in signals:
                 if self._told.is_set():
                     self._leave()
-                self._told.set()
+                self._begin()
+
+    def _begin(self) -> None:
+        if not self._told.is_set():
+            self._told.set()
+            self._timer.start()
 
     def _leave(self) -> None:
         """End the process without its leave."""
-        print(f"it has not ended by itself within {self._limit:g} s, and is left", file=sys.stderr)
-        for name, place in self.hold_ups().items():
-            print(f"{name} waits in {place}", file=sys.stderr)
-        sys.stderr.flush()
-        os._exit(1)
+        try:
+            print(f"it has not ended by itself within {self._limit:g} s, and is left", file=sys.stderr)
+            for name, place in self.hold_ups().items():
+                print(f"{name} waits in {place}", file=sys.stderr)
+            sys.stderr.flush()
+        finally:  # whatever goes wrong with telling
+            os._exit(1)
 
 
 def notify(state: str) -> None:

@@ -27,9 +27,12 @@ from skywire.net.local_socket import LocalSocket
 
 KILL_SECONDS: Final = 5.0
 """For the system to end a process that it was told to kill."""
-INHERITED: Final = ("PATH", "HOME", "USER", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "VIRTUAL_ENV", "PYTHONPATH")
-"""Variables of this process that a child gets as well; its configuration may set others."""
-INHERITED_PREFIX: Final = "SKYWIRE_"
+INHERITED: Final = frozenset(
+    {"PATH", "HOME", "USER", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "VIRTUAL_ENV", "PYTHONPATH"}
+    | {"SKYWIRE_RUNTIME_DIR"}
+)
+"""Variables of this process that a child gets as well; its configuration may set others. Not all of ours, as a secret
+key may be among them."""
 
 _log: Final = logging.getLogger("skywire.isolation")
 
@@ -160,7 +163,7 @@ def child_environment(own: Mapping[str, str], configured: Mapping[str, str]) -> 
         own: those of this process.
         configured: for this child.
     """
-    passed = {name: own[name] for name in own if name in INHERITED or name.startswith(INHERITED_PREFIX)}
+    passed = {name: own[name] for name in own if name in INHERITED}
     return passed | {"PYTHONUNBUFFERED": "1"} | dict(configured)
 
 

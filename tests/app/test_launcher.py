@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import json
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from types import SimpleNamespace
+from typing import Final, cast
 
 import pytest
 from anyio import CancelScope, Event, create_task_group, fail_after, sleep_forever, wait_all_tasks_blocked
@@ -24,8 +26,10 @@ from skywire.app.launcher import InstanceExists, LauncherAway, NoSuchInstance, U
 from skywire.app.limits import LauncherLimits, RestartPolicy
 from skywire.app.loaded import load
 from skywire.app.port import PortSpec
+from skywire.app.record import InstanceConfig
 from skywire.app.run_mode import RunMode
-from skywire.app.status import AppStatus
+from skywire.app.status import AppStatus, Fact
+from skywire.app.typed_json import encode
 from skywire.keys import SecKey
 from skywire.net.memory import MemoryHub, MemoryNetwork
 from tests.app.site import QUICK, Behaviour, definition, instance, site
@@ -210,6 +214,39 @@ async def test_an_app_says_what_does_not_work(tmp_path: Path) -> None:
         assert here.launcher.get("hello").status == AppStatus("the exit does not answer", {"peers": 0})
         hosts[0].report(None, peers=1)
         await here.until("hello", "running")
+
+
+@pytest.mark.parametrize(
+    ("status", "reason"),
+    [
+        (None, "its status is NoneType, and no AppStatus"),
+        (SimpleNamespace(trouble="bad", facts={}), "its status is SimpleNamespace, and no AppStatus"),
+        (AppStatus(cast("str", b"bad")), "its trouble is bytes, and no text"),
+        (AppStatus(None, cast("Mapping[str, Fact]", ["peers"])), "its facts are list, and no mapping"),
+        (
+            AppStatus(None, {"folder": cast("str", Path("/"))}),
+            "its fact 'folder' is PosixPath, which nobody else can read",
+        ),
+    ],
+)
+async def test_a_status_that_is_none_costs_nobody_else(tmp_path: Path, status: object, reason: str) -> None:
+    class Careless:
+        async def start(self, *, task_status: TaskStatus[None]) -> None:
+            task_status.started()
+            await sleep_forever()
+
+        async def stop(self) -> None:
+            raise NotImplementedError
+
+        def status(self) -> AppStatus:
+            return cast("AppStatus", status)
+
+    careless = definition("careless").defaults()
+    config = InstanceConfig(name="careless", app=replace(careless, create=lambda _: Careless()))
+    async with site(tmp_path, config, instance(definition("other")), limits=QUICK) as here:
+        assert await here.until("careless", "degraded") == f"it cannot tell how it is: {reason}"
+        assert json.dumps(encode(here.launcher.list()))
+        assert here.states() == {"careless": "degraded", "other": "running"}
 
 
 async def _raise(host: AppHost, task_status: TaskStatus[None]) -> None:

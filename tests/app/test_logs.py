@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
+import stat
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import aclosing, contextmanager
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from anyio import Event, create_task_group, fail_after, sleep_forever, wait_all_tasks_blocked
@@ -147,3 +150,55 @@ async def test_nobody_can_forge_an_entry(tmp_path: Path, end: str) -> None:
         LIBRARY.info("%s", text)
         lines = await logs.read(CORE.name)
     assert [line.text for line in lines] == [f"a.dependency: {text}"]
+
+
+async def test_a_line_that_cannot_be_written_costs_its_writer_nothing(tmp_path: Path) -> None:
+    logs = AppLogs(tmp_path / "log")
+    with logging_to(logs):
+        logs.handle(LIBRARY.makeRecord(LIBRARY.name, logging.WARNING, __file__, 1, "%d of them", ("many",), None))
+        (line,) = await logs.read(CORE.name)
+    assert line.text.startswith("a.dependency: what test_logs.py:")
+    assert line.text.endswith(" says cannot be written: TypeError")
+
+
+async def test_lines_of_threads_are_followed_too(tmp_path: Path) -> None:
+    logs = AppLogs(tmp_path / "log")
+    with logging_to(logs), fail_after(5):
+        async with aclosing(logs.lines(CORE.name)) as lines, create_task_group() as task_group:
+            first = Event()
+
+            async def read() -> None:
+                assert (await anext(lines)).text == "a.dependency: from a thread"
+                first.set()
+
+            task_group.start_soon(read)
+            await wait_all_tasks_blocked()
+            thread = Thread(target=LIBRARY.warning, args=("from a thread",))
+            thread.start()
+            await first.wait()
+            thread.join()
+
+
+@pytest.mark.parametrize("what", ["the file", "the folder"])
+async def test_files_that_are_taken_away_are_made_anew(tmp_path: Path, what: str) -> None:
+    logs = AppLogs(tmp_path / "log")
+    with logging_to(logs):
+        LIBRARY.warning("before")
+        if what == "the file":
+            (tmp_path / "log" / "core.log").unlink()
+        else:
+            shutil.rmtree(tmp_path / "log")
+        LIBRARY.warning("after")
+        assert [line.text for line in await logs.read(CORE.name)] == ["a.dependency: after"]
+
+
+async def test_files_are_for_their_owner_alone(tmp_path: Path) -> None:
+    logs = AppLogs(tmp_path / "log", file_bytes=100)
+    former = os.umask(0)
+    try:
+        with logging_to(logs):
+            for number in range(4):
+                LIBRARY.warning("%d", number)
+    finally:
+        os.umask(former)
+    assert {stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "log").iterdir()} == {0o600}

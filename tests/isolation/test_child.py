@@ -181,7 +181,7 @@ async def test_its_environment_is_small(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_what_a_child_inherits() -> None:
-    own = {"PATH": "/bin", "SKYWIRE_RUNTIME_DIR": "/run/x", "SSH_AUTH_SOCK": "/tmp/agent"}
+    own = {"PATH": "/bin", "SKYWIRE_RUNTIME_DIR": "/run/x", "SSH_AUTH_SOCK": "/tmp/agent", "SKYWIRE_SK": "secret"}
     assert child_environment(own, {"PATH": "/usr/bin", "X": "1"}) == {
         "PATH": "/usr/bin",
         "SKYWIRE_RUNTIME_DIR": "/run/x",
