@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 import tempfile
@@ -31,8 +32,9 @@ def types(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """All tests, the documentation's examples among them, with coverage."""
     session.run(sys.executable, "-m", "coverage", "erase")
+    workers = str(2 * (os.cpu_count() or 1))  # much of the time they wait for programs that they have started
     session.run(
-        sys.executable, "-m", "coverage", "run", "-m", "pytest", "-n", "auto", "--dist", "loadfile", *session.posargs
+        sys.executable, "-m", "coverage", "run", "-m", "pytest", "-n", workers, "--dist", "loadfile", *session.posargs
     )
     session.run(sys.executable, "-m", "coverage", "combine", "-q")
     session.run(sys.executable, "-m", "coverage", "report", "--include=skywire/wire/*", "--fail-under=100")

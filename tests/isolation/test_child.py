@@ -125,6 +125,7 @@ async def test_it_can_be_stopped_before_it_serves(tmp_path: Path) -> None:
             assert children() == []
 
 
+@pytest.mark.parametrize("anyio_backend", [pytest.param(("asyncio", {"use_uvloop": True}), id="uvloop")])
 async def test_fifty_starts_leave_nothing_behind(tmp_path: Path) -> None:
     def open_now() -> int:
         return psutil.Process().num_fds()
