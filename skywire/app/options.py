@@ -29,7 +29,7 @@ def option(default: T, *, help: str = "", secret: bool = False) -> T:  # noqa: A
         help: what it does, in one line.
         secret: it is taken from a file or the environment only, and never shown.
     """
-    made: T = field(default=default, metadata={_HELP: help, _SECRET: secret})
+    made: T = field(default=default, repr=not secret, metadata={_HELP: help, _SECRET: secret})
     return made
 
 
@@ -82,7 +82,7 @@ def decode(kind: type[T], values: object, path: str = "options") -> T:
     try:
         return decode_object(kind, values, path)
     except MisfitError as error:
-        raise OptionError(str(error)) from None
+        raise OptionError(_told(error, kind, path)) from None
 
 
 def read_texts(kind: type[object], texts: Mapping[str, str], path: str = "options") -> dict[str, object]:
@@ -102,7 +102,7 @@ def read_texts(kind: type[object], texts: Mapping[str, str], path: str = "option
         try:
             found[name] = encode_value(from_text(hints[name], text, f"{path}.{name}"))
         except MisfitError as error:
-            raise OptionError(str(error)) from None
+            raise OptionError(_told(error, kind, path)) from None
     return found
 
 
@@ -134,6 +134,16 @@ def encode(options: object, *, secrets: bool = False) -> dict[str, object]:
         if value != _default_of(each) and (secrets or not each.metadata.get(_SECRET, False)):
             found[each.name] = encode_value(value)
     return found
+
+
+def _told(error: MisfitError, kind: type[object], path: str) -> str:
+    """The text of an error, without the value where that is secret."""
+    text = str(error)
+    for each in describe(kind):
+        place = f"{path}.{each.name}"
+        if each.secret and text.startswith(place) and not text[len(place) :][:1].isidentifier():
+            return f"{place}: it does not fit, and is not shown, being secret"
+    return text
 
 
 def _default_of(each: Field[object]) -> object:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import resource
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,6 +65,8 @@ def visor(
         "discovery": disc,
         "min_sessions": None if min_sessions is None else str(min_sessions),
     }
+    os.umask(0o077)  # what it writes is for its owner alone, also what apps write
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # it would hold the secret key
     path = find_config(config, os.environ)
     if not path.exists():
         raise ConfigError(f"there is no configuration {path}; make one with: skywire cli config gen -o {path}")

@@ -16,6 +16,8 @@ from skywire.net.conn import Conn
 
 DRAIN_SECONDS: Final = 3.0
 """That a connection goes on when its key loses a role, so that the answer to who asked for that gets through."""
+MOST_OF_ONE: Final = 16
+"""Connections of one key at a time; one more is closed at once."""
 
 
 @final
@@ -56,7 +58,7 @@ class Access(Container[PubKey]):
         """Answer one caller with what its key may do, until it leaves."""
         key = conn.remote.pk
         role = self.role(key)
-        if role is None:
+        if role is None or len(self._live.get(key, ())) >= MOST_OF_ONE:
             return
         with CancelScope() as scope:
             self._live[key].add(scope)

@@ -163,10 +163,14 @@ class Apps:
     async def remove(self, name: str, knowing: bool = False) -> None:
         """See the protocol."""
         async with self._changing:
-            self._launcher.get(name)
+            config = self._launcher.config(name)
             self._launcher.guard(f"removing {name}", name, knowing=knowing)
             await self._strike(name)
-            await self._launcher.remove(name, knowing=knowing)
+            try:
+                await self._launcher.remove(name, knowing=knowing)
+            except BaseException:  # it is still there: it does not end, or who asked has left
+                await self._write(config)
+                raise
 
     async def configure(
         self,

@@ -215,3 +215,17 @@ def test_lists_and_objects_are_read_too(name: str, text: str, value: object) -> 
 def test_what_people_write_wrongly_is_named(name: str, text: str, reason: str) -> None:
     with pytest.raises(OptionError, match=reason):
         read_texts(Lists, {name: text})
+
+
+def test_a_secret_that_does_not_fit_is_not_shown() -> None:
+    @dataclass(frozen=True)
+    class Secretive:
+        pin: int = option(0, secret=True)
+        pin_count: int = option(0)
+
+    for read in (decode, read_texts):
+        with pytest.raises(OptionError, match=r"^options\.pin: it does not fit, and is not shown, being secret$"):
+            read(Secretive, {"pin": "hunter2"})
+        with pytest.raises(OptionError, match=r"^options\.pin_count: .* this is the text 'two'$"):
+            read(Secretive, {"pin_count": "two"})
+    assert "1234" not in repr(Secretive(pin=1234))

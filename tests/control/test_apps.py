@@ -9,13 +9,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from anyio import create_task_group, fail_after, wait_all_tasks_blocked
+from anyio import CancelScope, Event, create_task_group, fail_after, sleep_forever, wait_all_tasks_blocked
+from anyio.abc import TaskStatus
 
 from skywire.app.api import AppsAPI, EventsAPI
 from skywire.app.catalogue import Catalogue
 from skywire.app.connections import Direction
+from skywire.app.host import AppHost
 from skywire.app.interface import Role
-from skywire.app.limits import RestartPolicy
+from skywire.app.limits import LauncherLimits, RestartPolicy
 from skywire.app.loaded import broken
 from skywire.app.logs import WAITING_LINES, AppLogs
 from skywire.app.ownership import on_behalf_of
@@ -30,7 +32,7 @@ from skywire.keys import SecKey
 from skywire.net.address import Address
 from skywire.net.conn import CORE
 from skywire.net.memory import MEMORY, conn_pair
-from tests.app.site import Site, definition, instance, site
+from tests.app.site import QUICK, Site, definition, instance, site
 
 pytestmark = pytest.mark.anyio
 
@@ -73,12 +75,14 @@ class Remote:
 
 
 @asynccontextmanager
-async def controlled(tmp_path: Path, *configs: InstanceConfig, role: Role = Role.CONTROL) -> AsyncIterator[Remote]:
+async def controlled(
+    tmp_path: Path, *configs: InstanceConfig, role: Role = Role.CONTROL, limits: LauncherLimits = LauncherLimits()
+) -> AsyncIterator[Remote]:
     logs = AppLogs(tmp_path / "log")
     logging.getLogger().addHandler(logs)
     book = Book({config.name: config for config in configs})
     try:
-        async with site(tmp_path, *configs) as here:
+        async with site(tmp_path, *configs, limits=limits) as here:
             endpoint = Endpoint()
             apps = Apps(here.launcher, Catalogue(BUILT_IN, []), logs, here.surroundings.connections, book)
             endpoint.offer("apps", AppsAPI, apps)
@@ -376,3 +380,48 @@ async def test_events_come_as_one_stream(tmp_path: Path) -> None:
             ("app.state", "hello", "starting"),
             ("app.state", "hello", "running"),
         ]
+
+
+async def test_who_leaves_while_an_instance_is_removed_leaves_no_half_of_it(tmp_path: Path) -> None:
+    ending = Event()
+    go_on = Event()
+
+    async def slow(host: AppHost, task_status: TaskStatus[None]) -> None:
+        task_status.started()
+        try:
+            await sleep_forever()
+        finally:
+            with CancelScope(shield=True):
+                ending.set()
+                await go_on.wait()
+
+    async with controlled(tmp_path, instance(definition("slow", slow))) as remote, create_task_group() as task_group:
+        await remote.here.until("slow", "running")
+        task_group.start_soon(remote.apps.remove, "slow")
+        with fail_after(20):
+            await ending.wait()
+        task_group.cancel_scope.cancel()
+        with CancelScope(shield=True):
+            await wait_all_tasks_blocked()
+        go_on.set()
+    # Whether it was in time or not: it is written down if it is there, and only then.
+    assert list(remote.book.rows) == [info.name for info in remote.here.launcher.list()]
+
+
+async def test_what_cannot_be_removed_stays_written_down(tmp_path: Path) -> None:
+    go_on = Event()
+
+    async def stubborn(host: AppHost, task_status: TaskStatus[None]) -> None:
+        task_status.started()
+        with CancelScope(shield=True):
+            await go_on.wait()
+
+    config = instance(definition("stubborn", stubborn))
+    async with controlled(tmp_path, config, limits=QUICK) as remote:
+        await remote.here.until("stubborn", "running")
+        try:
+            with pytest.raises(RemoteError, match="is stuck and cannot be removed"):
+                await remote.apps.remove("stubborn")
+            assert remote.book.rows == {"stubborn": config}
+        finally:
+            go_on.set()

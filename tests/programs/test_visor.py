@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import signal
 import socket
@@ -10,6 +11,8 @@ import stat
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -38,6 +41,15 @@ def until_running(node: Node, *names: str) -> None:
         return all(states[name] in {"running", "degraded"} for name in names)
 
     node.until(run)
+
+
+@contextmanager
+def umask(mask: int) -> Iterator[None]:
+    former = os.umask(mask)
+    try:
+        yield
+    finally:
+        os.umask(former)
 
 
 def test_it_comes_up_is_reached_and_goes_down(tmp_path: Path, network: Network) -> None:
@@ -351,3 +363,12 @@ def test_one_visor_is_controlled_through_another(tmp_path: Path, network: Networ
 
 async def connected(api: VisorAPI) -> bool:
     return not any(each.offline for each in (await api.network.info()).facilities)
+
+
+def test_what_it_has_is_for_its_owner_alone(node: Node) -> None:
+    node.configure({"name": "log-server", "isolation": "child"})
+    with umask(0), node.running() as program:
+        until_running(node, "log-server")
+        made = [*(node.folder / "local").rglob("*"), node.folder / "local", *node.socket.parent.rglob("*")]
+        assert {str(path): oct(path.lstat().st_mode) for path in made if path.lstat().st_mode & 0o077} == {}
+        assert psutil.Process(program.process.pid).rlimit(psutil.RLIMIT_CORE) == (0, 0)

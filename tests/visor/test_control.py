@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
@@ -236,3 +237,15 @@ async def test_halting_is_asked_for_and_left_to_the_program(tmp_path: Path) -> N
             await api.process.halt(knowing=True)
         with fail_after(5):
             await node.halted.wait()
+
+
+async def test_one_key_does_not_keep_others_out(tmp_path: Path) -> None:
+    async with running(blueprint(tmp_path, GROUND, grants=GRANTS)) as node, AsyncExitStack() as stack:
+        for _ in range(access.MOST_OF_ONE):
+            api = await stack.enter_async_context(calling(node, READER))
+            assert (await api.process.hello()).public == node.public
+        async with calling(node, READER) as api:
+            with pytest.raises(NodeGone), fail_after(5):
+                await api.process.hello()
+        async with calling(node, OWNER) as api:
+            assert (await api.process.hello()).public == node.public
