@@ -291,7 +291,7 @@ GOOD: Final = AppPlan("good", (), (), RestartPolicy.NEVER, True)
 NEEDS_B: Final = (Instance("b"),)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(APPS, COMMANDS, st.booleans())
 @example(
     [

@@ -26,6 +26,9 @@ from tests.isolation.places import IMPATIENT, PATH, PATIENCE, ROOT, become, plac
 
 pytestmark = pytest.mark.anyio
 
+UVLOOP = pytest.param(("asyncio", {"use_uvloop": True}), id="uvloop")
+"""What programs run on: for what takes long and is the same on all."""
+
 ME = Owner("tester")
 
 
@@ -125,7 +128,7 @@ async def test_it_can_be_stopped_before_it_serves(tmp_path: Path) -> None:
             assert children() == []
 
 
-@pytest.mark.parametrize("anyio_backend", [pytest.param(("asyncio", {"use_uvloop": True}), id="uvloop")])
+@pytest.mark.parametrize("anyio_backend", [UVLOOP])
 async def test_fifty_starts_leave_nothing_behind(tmp_path: Path) -> None:
     def open_now() -> int:
         return psutil.Process().num_fds()
@@ -193,6 +196,7 @@ def test_what_a_child_inherits() -> None:
     assert describe_end(None) == "its process left the link, and cannot be ended"
 
 
+@pytest.mark.parametrize("anyio_backend", [UVLOOP])
 @pytest.mark.parametrize("how", ["", "ignores the end"])
 async def test_a_child_does_not_outlive_us(tmp_path: Path, how: str) -> None:
     code = (

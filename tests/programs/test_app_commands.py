@@ -337,7 +337,7 @@ def test_whoever_reads_has_enough(machine: Machine, node: Served, line: str) -> 
     with machine.running(line) as following:
         following.line()
         following.read_no_more()
-        for _ in range(100):
+        for _ in range(10):
             if following.process.poll() is not None:
                 break
             machine.portal.call(say_again, node)

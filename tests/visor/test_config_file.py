@@ -342,7 +342,7 @@ async def test_a_link_to_the_file_stays_one(tmp_path: Path) -> None:
 
 
 @given(OBJECT, INDENT, st.booleans())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_what_is_written_is_what_is_read(
     tmp_path_factory: pytest.TempPathFactory, others: dict[str, object], indent: int | str | None, ascii_only: bool
 ) -> None:

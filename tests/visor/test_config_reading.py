@@ -339,7 +339,7 @@ def test_the_keys_are_found() -> None:
 
 
 @given(st.sampled_from(PATHS), JSON)
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=250, deadline=None)
 def test_any_value_at_any_key_loads_or_is_a_clear_error(
     tmp_path_factory: pytest.TempPathFactory, path: tuple[str | int, ...], value: object
 ) -> None:
