@@ -11,7 +11,7 @@ import logging
 import os
 import re
 from collections.abc import AsyncGenerator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from functools import partial
 from io import TextIOWrapper
@@ -142,7 +142,8 @@ class _QuietFile(RotatingFileHandler):
     def emit(self, record: logging.LogRecord) -> None:
         """See :meth:`logging.Handler.emit`."""
         if self.stream is not None and not os.path.exists(self.baseFilename):  # noqa: PTH110 - it is for each line
-            self.stream.close()
+            with suppress(OSError):  # of what a full disk has not taken
+                self.stream.close()
             self.stream = None
         super().emit(record)
 

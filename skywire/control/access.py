@@ -16,7 +16,7 @@ from skywire.net.conn import Conn
 
 DRAIN_SECONDS: Final = 3.0
 """That a connection goes on when its key loses a role, so that the answer to who asked for that gets through."""
-MOST_OF_ONE: Final = 16
+MOST_OF_ONE: Final = 64
 """Connections of one key at a time; one more is closed at once."""
 
 
