@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -9,6 +10,10 @@ from anyio.from_thread import start_blocking_portal
 
 from tests.programs.deployment import serve_deployment
 from tests.programs.running import Network
+
+# Programs run as their users run them, and are not measured: that would double what each start costs.
+for name in [name for name in os.environ if name.startswith("COVERAGE_")]:
+    del os.environ[name]
 
 
 @pytest.fixture(scope="session")
