@@ -56,7 +56,7 @@ VISOR_APP_COMMANDS: Final = {
     "register": "Make an app instance that runs as a process which others supervise.",
     "deregister": "Stop an app instance, and forget it.",
     "args": "Tell the options of an app instance, or give it others.",
-    "env": "Tell the environment variables that an app instance is given for its own process, or give it others.",
+    "env": "Tell the environment variables of an app instance's own process, or give it others.",
 }
 ARG_COMMANDS: Final = {
     "autostart": "Whether it starts with the node: on or off.",
