@@ -461,7 +461,7 @@ class AppsAPI(Protocol):
         """
         ...
 
-    @needs(Role.CONTROL)
+    @needs(Role.ADMIN)  # the variables of a process decide what code it runs
     async def arrange(
         self,
         name: str,

@@ -273,7 +273,9 @@ class Launcher:
 
         Raises: see there.
         """
-        if self._record(config.name).config.auto_start and not config.auto_start:
+        before = self._record(config.name).config
+        stays_down = config.restart is RestartPolicy.NEVER and before.restart is not RestartPolicy.NEVER
+        if stays_down or (before.auto_start and not config.auto_start):
             gate.check(self._nodes(), f"not starting {config.name} by itself", [config.name], knowing=knowing)
 
     def answers(self, name: str) -> Answers:

@@ -215,7 +215,7 @@ async def test_an_instance_is_made_with_options_as_people_write_them(tmp_path: P
 
 
 async def test_variables_are_told_to_who_may_change_them(tmp_path: Path) -> None:
-    async with controlled(tmp_path) as remote:
+    async with controlled(tmp_path, role=Role.ADMIN) as remote:
         await remote.apps.add("hello", "hello")
         assert await remote.apps.environment("hello") == {}
         await remote.apps.arrange("hello", environment={"TOKEN": "hush"})
@@ -226,7 +226,7 @@ async def test_variables_are_told_to_who_may_change_them(tmp_path: Path) -> None
 
 
 async def test_how_an_instance_is_run_can_change_while_it_runs(tmp_path: Path) -> None:
-    async with controlled(tmp_path) as remote:
+    async with controlled(tmp_path, role=Role.ADMIN) as remote:
         before = await remote.apps.add("hello", "hello")
         info = await remote.apps.arrange("hello", auto_start=False, restart=RestartPolicy.NEVER)
         assert (info.auto_start, info.restart, info.state, info.since) == (
@@ -283,8 +283,8 @@ async def test_apps_answer_commands_of_their_own(tmp_path: Path) -> None:
 
 
 async def test_the_gate_is_on_this_way_too(tmp_path: Path) -> None:
-    pty = instance(definition("pty", critical=True))
-    async with controlled(tmp_path, pty) as remote:
+    pty = instance(definition("pty", critical=True), restart=RestartPolicy.ALWAYS)
+    async with controlled(tmp_path, pty, role=Role.ADMIN) as remote:
         await remote.here.until("pty", "running")
         for call in (
             remote.apps.stop("pty"),
@@ -293,6 +293,7 @@ async def test_the_gate_is_on_this_way_too(tmp_path: Path) -> None:
             remote.apps.remove("pty"),
             remote.apps.configure("pty", {}),
             remote.apps.arrange("pty", auto_start=False),
+            remote.apps.arrange("pty", restart=RestartPolicy.NEVER),
             remote.apps.arrange("pty", environment={"LANG": "C"}),
         ):
             with pytest.raises(RemoteError, match="would take away pty") as refused:
@@ -310,6 +311,13 @@ async def test_who_may_only_look_changes_nothing(tmp_path: Path) -> None:
         for call in (remote.apps.stop("hello"), remote.apps.remove("hello"), remote.apps.configure("hello", {})):
             with pytest.raises(RemoteError, match="needs the role control"):
                 await call
+
+
+async def test_who_controls_apps_does_not_choose_what_code_a_process_runs(tmp_path: Path) -> None:
+    async with controlled(tmp_path, instance(definition("hello")), role=Role.CONTROL) as remote:
+        await remote.here.until("hello", "running")
+        with pytest.raises(RemoteError, match="needs the role admin, you have control"):
+            await remote.apps.arrange("hello", environment={"PYTHONPATH": "/tmp"})
 
 
 async def test_connections_are_seen_while_they_last(tmp_path: Path) -> None:
