@@ -91,10 +91,9 @@ def stop_and_be_killed(folder: Path, seconds: float) -> None:
         os.kill(process.pid, signal.SIGKILL)
 
 
-@pytest.mark.parametrize("seconds", [0.01, 1.0])
 @pytest.mark.parametrize("auto_start", [True, False])
-async def test_even_after_the_process_was_killed(tmp_path: Path, seconds: float, auto_start: bool) -> None:
-    stop_and_be_killed(tmp_path, seconds)
+async def test_even_after_the_process_was_killed(tmp_path: Path, auto_start: bool) -> None:
+    stop_and_be_killed(tmp_path, 3.0)  # long enough for the process to be killed before
     returns = Returns(tmp_path)
     due = returns.moments.get("pty", 0.0)
     async with site(tmp_path, instance(PTY, auto_start=auto_start), returns=returns) as here:
@@ -102,6 +101,12 @@ async def test_even_after_the_process_was_killed(tmp_path: Path, seconds: float,
             assert here.states() == {"pty": "stopped"}
         await here.until("pty", "running")
         assert time.time() >= due
+
+
+async def test_what_was_due_while_nothing_ran_comes_back_at_once(tmp_path: Path) -> None:
+    Returns(tmp_path).set("pty", time.time() - 1)
+    async with site(tmp_path, instance(PTY, auto_start=False), returns=Returns(tmp_path)) as here:
+        await here.until("pty", "running")
 
 
 async def test_what_cannot_be_written_down_is_not_done(tmp_path: Path) -> None:
