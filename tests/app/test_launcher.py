@@ -236,7 +236,7 @@ async def test_a_status_that_is_none_costs_nobody_else(tmp_path: Path, status: o
             await sleep_forever()
 
         async def stop(self) -> None:
-            raise NotImplementedError
+            raise AssertionError("it cannot be asked to stop")
 
         def status(self) -> AppStatus:
             return cast("AppStatus", status)
