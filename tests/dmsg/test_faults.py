@@ -91,6 +91,8 @@ class Campaign:
     places: dict[SecKey, HostPort] = field(default_factory=dict)
     relays: dict[SecKey, Relay] = field(default_factory=dict)
     failed: Event = field(default_factory=Event)
+    enough: Event = field(default_factory=Event)
+    """Set when so many have talked that it tells something, or when it has failed."""
     is_over: bool = False
 
     async def start_relay(self, key: SecKey) -> None:
@@ -121,10 +123,13 @@ class Campaign:
                 self.fail(f"{name}: {error!r}")
         else:
             self.results[f"{name}: {'given up' if scope.cancel_called else 'done'}"] += 1
+            if self.results["talk: done"] > CLIENTS:
+                self.enough.set()
 
     def fail(self, text: str) -> None:
         self.failures.append(text)
         self.failed.set()
+        self.enough.set()
 
 
 def key_of(number: int) -> SecKey:
@@ -287,7 +292,7 @@ async def everyone_talks(campaign: Campaign) -> None:
             done.set()
 
 
-@pytest.mark.timeout(SECONDS + 60)
+@pytest.mark.timeout(SECONDS + 120)
 async def test_everything_fails_all_the_time(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.ERROR, "skywire")
     async with Background() as background:
@@ -307,6 +312,8 @@ async def test_everything_fails_all_the_time(caplog: pytest.LogCaptureFixture) -
                 task_group.start_soon(trouble, campaign)
             with move_on_after(SECONDS):
                 await campaign.failed.wait()
+            # On a slow machine everybody gives up often, so that it takes longer until so many have talked.
+            await campaign.enough.wait()
             campaign.is_over = True
         errors = [
             record.getMessage()
@@ -322,4 +329,3 @@ async def test_everything_fails_all_the_time(caplog: pytest.LogCaptureFixture) -
         report = [f"{count:8} {name}" for name, count in sorted(campaign.results.items())]
         sys.stdout.write("\n".join([f"{time.monotonic() - began:8.0f} s", *report, f"{dict(after)}", ""]))
         assert after == before
-        assert campaign.results["talk: done"] > CLIENTS

@@ -282,7 +282,6 @@ async def test_a_discovery_that_lists_nobody_at_first() -> None:
             task_group.cancel_scope.cancel()
 
 
-@nothing_fails
 async def test_the_entry_of_somebody_else_is_left_alone(caplog: pytest.LogCaptureFixture) -> None:
     """At the end of serving, and when it cannot be seen whose it is."""
     registry = Registry()

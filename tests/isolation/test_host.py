@@ -104,7 +104,7 @@ async def test_where_to_attach_is_told_to_who_controls(tmp_path: Path) -> None:
 async def test_an_instance_is_moved_to_a_process_of_its_own(tmp_path: Path) -> None:
     async with place(tmp_path) as here:
         await here.launcher.add(here.config("everything", Isolation.IN_PROCESS))
-        async with controlled(here, Role.CONTROL) as apps:
+        async with controlled(here, Role.ADMIN) as apps:
             first = await apps.app_call("everything", "facts")
             info = await apps.arrange("everything", isolation=Isolation.CHILD)
             assert (info.state, info.isolation) == (State.RUNNING, Isolation.CHILD)
