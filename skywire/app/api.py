@@ -410,7 +410,7 @@ class AppsAPI(Protocol):
         """End an instance, and have it run again."""
         ...
 
-    @needs(Role.CONTROL)
+    @needs(Role.ADMIN)
     async def add(
         self,
         definition: str,
@@ -436,12 +436,12 @@ class AppsAPI(Protocol):
         """
         ...
 
-    @needs(Role.CONTROL)
+    @needs(Role.ADMIN)
     async def remove(self, name: str, knowing: bool = False) -> None:
         """Stop an instance, and forget it."""
         ...
 
-    @needs(Role.CONTROL)
+    @needs(Role.ADMIN)
     async def configure(
         self,
         name: str,
@@ -461,7 +461,7 @@ class AppsAPI(Protocol):
         """
         ...
 
-    @needs(Role.ADMIN)  # the variables of a process decide what code it runs
+    @needs(Role.ADMIN)
     async def arrange(
         self,
         name: str,
@@ -474,7 +474,7 @@ class AppsAPI(Protocol):
         """Change how an instance is run; what is not given stays. It goes on running where that can be."""
         ...
 
-    @needs(Role.CONTROL)
+    @needs(Role.ADMIN)
     async def environment(self, name: str) -> Mapping[str, str]:
         """The variables that an instance has been given for a process of its own; some may be secret."""
         ...

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Container, Mapping
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar, final
@@ -100,6 +100,7 @@ class AppHost:
         self._depends = depends
         self._ports = ports
         self._drain = drain
+        self._served = 0
 
     @property
     def data_dir(self) -> Path:
@@ -151,16 +152,23 @@ class AppHost:
             NotInThisMode: the port is not served in this mode.
             PortTaken: on entry, when somebody serves it.
         """
-        return self._surroundings.ports.serving(
-            port if isinstance(port, int) else self.port(port),
-            handler,
-            label=label or self.name,
-            owner=self.owner,
-            peers=peers,
-            networks=MODE_RULES[self.mode].networks,
-            hidden=hidden,
-            drain=self._drain,
+        return self._counted(
+            self._surroundings.ports.serving(
+                port if isinstance(port, int) else self.port(port),
+                handler,
+                label=label or self.name,
+                owner=self.owner,
+                peers=peers,
+                networks=MODE_RULES[self.mode].networks,
+                hidden=hidden,
+                drain=self._drain,
+            )
         )
+
+    @property
+    def serves(self) -> frozenset[str]:
+        """The networks that it serves something on now."""
+        return MODE_RULES[self.mode].networks if self._served else frozenset()
 
     def answer(self, command: Command[A, R], function: Callable[[A], Awaitable[R]]) -> None:
         """Answer a command of the definition from now on."""
@@ -220,3 +228,12 @@ class AppHost:
         if facility not in (*self._depends.requires, *self._depends.wants):
             raise FacilityAbsent(f"{self.name} does not name {facility} among what it requires or wants")
         return self._surroundings.facilities.get(facility)
+
+    @asynccontextmanager
+    async def _counted(self, serving: AbstractAsyncContextManager[None]) -> AsyncIterator[None]:
+        async with serving:
+            self._served += 1
+            try:
+                yield
+            finally:
+                self._served -= 1

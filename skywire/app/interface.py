@@ -25,9 +25,9 @@ class Role(IntEnum):
     READ = 1
     """See how the node is."""
     CONTROL = 2
-    """Start, stop and configure apps."""
+    """Start and stop apps, and use their commands."""
     ADMIN = 3
-    """Everything: also who may do what, and ending the node."""
+    """Everything: which apps there are, and how they are set; who may do what; ending the node."""
 
 
 def needs(role: Role) -> Callable[[F], F]:

@@ -515,18 +515,21 @@ class Launcher:
             await sleep(self._limits.health_seconds)
             for record in self._records.values():
                 if record.phase is Phase.UP and record.attempt is not None:
-                    self._judge(record, record.attempt.status().trouble or self._offline(record))
+                    trouble = record.attempt.status().trouble or self._offline(record, record.attempt.host.serves)
+                    self._judge(record, trouble)
 
     def _judge(self, record: Record, trouble: str | None) -> None:
         self._become(record, State.DEGRADED if trouble else State.RUNNING, trouble or "")
 
-    def _offline(self, record: Record) -> str | None:
+    def _offline(self, record: Record, serves: frozenset[str]) -> str | None:
+        """What of that which it uses does not work, a network on which peers could reach it included."""
+        depends = (*record.depends.requires, *record.depends.wants)
+        needed = [each.name for each in depends if not isinstance(each, Instance | AnyOf)]
         presence = self._surroundings.facilities.presence()
-        for dependency in (*record.depends.requires, *record.depends.wants):
-            if not isinstance(dependency, Instance | AnyOf):
-                known = presence[dependency.name]
-                if known.absent is None and known.offline is not None:
-                    return f"{dependency} does not work just now: {known.offline}"
+        for name in (*needed, *sorted(serves)):
+            known = presence.get(name)
+            if known is not None and known.absent is None and known.offline is not None:
+                return f"{name} does not work just now: {known.offline}"
         return None
 
     async def _stop_all(self) -> None:

@@ -31,6 +31,7 @@ from skywire.app.run_mode import RunMode
 from skywire.app.status import AppStatus, Fact
 from skywire.app.typed_json import encode
 from skywire.keys import SecKey
+from skywire.net.conn import Conn
 from skywire.net.memory import MemoryHub, MemoryNetwork
 from tests.app.site import QUICK, Behaviour, definition, instance, site
 
@@ -185,6 +186,33 @@ async def test_a_facility_that_does_not_work_degrades_and_never_blocks(tmp_path:
         assert await here.until("relay", "degraded") == "dmsg does not work just now: no internet"
         facilities.report(DMSG, None)
         await here.until("relay", "running")
+
+
+async def test_who_serves_on_a_network_that_does_not_work_says_so_without_naming_it(tmp_path: Path) -> None:
+    facilities = Facilities()
+    facilities.provide(DMSG, NO_NETWORK)
+    closing = Event()
+
+    async def serve(host: AppHost, task_status: TaskStatus[None]) -> None:
+        async def greet(conn: Conn) -> None:
+            await conn.send(b"hello")
+
+        async with host.serve(4000, greet):
+            task_status.started()
+            await closing.wait()
+        await sleep_forever()
+
+    hermit = instance(definition("hermit"))
+    async with site(
+        tmp_path, instance(definition("hello", serve)), hermit, facilities=facilities, limits=QUICK
+    ) as here:
+        await here.until("hello", "running")
+        facilities.report(DMSG, "no internet")
+        assert await here.until("hello", "degraded") == "dmsg does not work just now: no internet"
+        closing.set()
+        await here.until("hello", "running")
+        assert here.states()["hermit"] == "running"
+        assert ("hermit", "degraded") not in here.changes
 
 
 async def test_what_is_degraded_from_the_start_is_never_said_to_run(tmp_path: Path) -> None:

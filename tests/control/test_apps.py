@@ -76,7 +76,7 @@ class Remote:
 
 @asynccontextmanager
 async def controlled(
-    tmp_path: Path, *configs: InstanceConfig, role: Role = Role.CONTROL, limits: LauncherLimits = LauncherLimits()
+    tmp_path: Path, *configs: InstanceConfig, role: Role = Role.ADMIN, limits: LauncherLimits = LauncherLimits()
 ) -> AsyncIterator[Remote]:
     logs = AppLogs(tmp_path / "log")
     logging.getLogger().addHandler(logs)
@@ -215,18 +215,18 @@ async def test_an_instance_is_made_with_options_as_people_write_them(tmp_path: P
 
 
 async def test_variables_are_told_to_who_may_change_them(tmp_path: Path) -> None:
-    async with controlled(tmp_path, role=Role.ADMIN) as remote:
+    async with controlled(tmp_path) as remote:
         await remote.apps.add("hello", "hello")
         assert await remote.apps.environment("hello") == {}
         await remote.apps.arrange("hello", environment={"TOKEN": "hush"})
         assert await remote.apps.environment("hello") == {"TOKEN": "hush"}
     async with controlled(tmp_path, instance(definition("hello")), role=Role.READ) as remote:
-        with pytest.raises(RemoteError, match="needs the role control"):
+        with pytest.raises(RemoteError, match="needs the role admin"):
             await remote.apps.environment("hello")
 
 
 async def test_how_an_instance_is_run_can_change_while_it_runs(tmp_path: Path) -> None:
-    async with controlled(tmp_path, role=Role.ADMIN) as remote:
+    async with controlled(tmp_path) as remote:
         before = await remote.apps.add("hello", "hello")
         info = await remote.apps.arrange("hello", auto_start=False, restart=RestartPolicy.NEVER)
         assert (info.auto_start, info.restart, info.state, info.since) == (
@@ -284,7 +284,7 @@ async def test_apps_answer_commands_of_their_own(tmp_path: Path) -> None:
 
 async def test_the_gate_is_on_this_way_too(tmp_path: Path) -> None:
     pty = instance(definition("pty", critical=True), restart=RestartPolicy.ALWAYS)
-    async with controlled(tmp_path, pty, role=Role.ADMIN) as remote:
+    async with controlled(tmp_path, pty) as remote:
         await remote.here.until("pty", "running")
         for call in (
             remote.apps.stop("pty"),
@@ -308,16 +308,24 @@ async def test_who_may_only_look_changes_nothing(tmp_path: Path) -> None:
     async with controlled(tmp_path, instance(definition("hello")), role=Role.READ) as remote:
         await remote.here.until("hello", "running")
         assert [each.name for each in await remote.apps.list()] == ["hello"]
-        for call in (remote.apps.stop("hello"), remote.apps.remove("hello"), remote.apps.configure("hello", {})):
-            with pytest.raises(RemoteError, match="needs the role control"):
+        for call in (remote.apps.start("hello"), remote.apps.stop("hello"), remote.apps.restart("hello")):
+            with pytest.raises(RemoteError, match="needs the role control, you have read"):
                 await call
 
 
-async def test_who_controls_apps_does_not_choose_what_code_a_process_runs(tmp_path: Path) -> None:
+async def test_who_controls_apps_does_not_set_what_they_open_to_whom(tmp_path: Path) -> None:
     async with controlled(tmp_path, instance(definition("hello")), role=Role.CONTROL) as remote:
         await remote.here.until("hello", "running")
-        with pytest.raises(RemoteError, match="needs the role admin, you have control"):
-            await remote.apps.arrange("hello", environment={"PYTHONPATH": "/tmp"})
+        assert (await remote.apps.restart("hello")).state is State.RUNNING
+        for call in (
+            remote.apps.arrange("hello", environment={"PYTHONPATH": "/tmp"}),
+            remote.apps.environment("hello"),
+            remote.apps.configure("hello", {"folder": "/"}),
+            remote.apps.add("hello", "another"),
+            remote.apps.remove("hello"),
+        ):
+            with pytest.raises(RemoteError, match="needs the role admin, you have control"):
+                await call
 
 
 async def test_connections_are_seen_while_they_last(tmp_path: Path) -> None:

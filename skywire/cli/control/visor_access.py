@@ -28,7 +28,7 @@ def grant(
     key:
         The public key.
     role:
-        read: see how the node is. control: start, stop and configure apps, too. admin: everything.
+        read: see how the node is. control: start and stop apps, too. admin: everything.
     """
     public = public_key(key)
 

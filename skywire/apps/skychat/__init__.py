@@ -1,0 +1,1 @@
+"""Messages and files between people, addressed by public key."""
