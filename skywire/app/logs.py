@@ -2,7 +2,8 @@
 
 One logging handler serves them all. A line belongs to the instance on whose behalf it was written, whatever logger it
 went through: a library's warning about an app's connection is found in that app's log. Lines on behalf of no instance
-are those of the process itself, under the name ``core``.
+are those of the process itself, under the name ``core``. Of several nodes in one process each has the lines of its own
+tasks, and all have those of none.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import os
 import re
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from datetime import datetime
 from functools import partial
 from io import TextIOWrapper
@@ -33,6 +35,8 @@ FILES_ASIDE: Final = 3
 WAITING_LINES: Final = 4096
 """Lines that wait for who follows before the oldest are dropped."""
 
+_keeper: Final[ContextVar[object]] = ContextVar("skywire.app.logs", default=None)
+"""Who keeps what the running code says; None: whoever is there."""
 _LINE: Final = re.compile(r"(\S+) ([A-Z]+) (.*)", re.DOTALL)
 
 
@@ -55,6 +59,8 @@ class AppLogs(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """See :meth:`logging.Handler.emit`."""
+        if _keeper.get() not in {None, self}:
+            return
         name = current_owner() or CORE.name
         line = LogLine(record.created, record.levelno, self._text(record))
         for follower in tuple(self._followers.get(name, ())):  # it may change while a thread is here
@@ -63,6 +69,15 @@ class AppLogs(logging.Handler):
         if file is None:
             file = self._files[name] = _QuietFile(self._path(name), self._file_bytes)
         file.emit(_as_text(line))
+
+    @contextmanager
+    def keeping(self) -> Iterator[None]:
+        """Keep what the block says, and all tasks that it starts, and keep it from others."""
+        token = _keeper.set(self)
+        try:
+            yield
+        finally:
+            _keeper.reset(token)
 
     @contextmanager
     def follow(self, name: str) -> Iterator[Feed[LogLine]]:
