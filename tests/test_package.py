@@ -57,7 +57,8 @@ CLI_AND_WEB = {
 }
 FLOORS = [
     {"skywire.cli", "skywire_dmsg", "skywire_standalone"},
-    {"skywire.visor", "skywire.apps"},
+    {"skywire.visor", "skywire.standalone", "skywire.apps"},
+    {"skywire.core"},
     {"skywire.isolation"},
     {"skywire.control"},
     {"skywire.app"},
