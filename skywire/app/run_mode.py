@@ -55,7 +55,7 @@ class ModeRule:
         networks: names of those it can be reached by.
         identity: whose key it proves.
         supervisor: who owns its life cycle.
-        command: the program that starts it, for messages.
+        command: what starts it, with the name of the definition behind, for messages.
     """
 
     networks: frozenset[str]
@@ -66,7 +66,7 @@ class ModeRule:
 
 MODE_RULES: Final[Mapping[RunMode, ModeRule]] = MappingProxyType(
     {
-        RunMode.VISOR_APP: ModeRule(frozenset({"dmsg", "skynet"}), Identity.VISOR, Supervisor.VISOR, "skywire app"),
+        RunMode.VISOR_APP: ModeRule(frozenset({"dmsg", "skynet"}), Identity.VISOR, Supervisor.VISOR, "skywire app add"),
         RunMode.DMSG_STANDALONE: ModeRule(frozenset({"dmsg"}), Identity.OWN, Supervisor.USER, "dmsg"),
         RunMode.TCP_STANDALONE: ModeRule(frozenset({"tcp"}), Identity.OWN_OR_VISOR, Supervisor.USER, "standalone"),
     }
