@@ -11,7 +11,3 @@ class CannotRun(SkywireError):
 
 class KeyTaken(SkywireError):
     """Another process of this machine is reached by the key on the same network."""
-
-
-class FixedInstance(SkywireError):
-    """An app that runs alone is what its command line says, and no other."""

@@ -33,27 +33,28 @@ def socket_name(mode: RunMode, instance: str, public: PubKey) -> str:
     return f"{kind}-{instance[:32].rstrip('-')}-{public.hex()[:NAME_DIGITS]}"
 
 
-async def require_unused(public: PubKey, sockets: Path) -> None:
+async def require_unused(public: PubKey, sockets: Path, *, seconds: float = HELLO_SECONDS) -> None:
     """Accept a key that nobody on this machine uses on dmsg.
 
     Args:
         public: the key.
         sockets: the folder of the sockets of this user's processes.
+        seconds: for each of these to say who it is.
 
     Raises:
         KeyTaken: somebody does, or may do: who is called so and does not answer counts as well.
     """
     for found in await find(sockets):
-        if await _uses(found, public):
+        if await _uses(found, public, seconds):
             raise KeyTaken(
                 f"{public} is the key of {found.name}, which runs on this machine and would be cut off from dmsg: give "
                 "this app a key of its own with --key-file, or leave that out, and one is made; or stop the other"
             )
 
 
-async def _uses(found: Found, public: PubKey) -> bool:
+async def _uses(found: Found, public: PubKey, seconds: float) -> bool:
     try:
-        with fail_after(HELLO_SECONDS):
+        with fail_after(seconds):
             async with controlling(found.path) as client:
                 hello = await client.of(ProcessAPI, "process").hello()
     except (SkywireError, TimeoutError):

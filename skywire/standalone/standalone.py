@@ -18,7 +18,7 @@ from skywire.app.logs import AppLogs
 from skywire.app.record import InstanceConfig, ports_of
 from skywire.app.run_mode import MODE_RULES
 from skywire.app.status import State
-from skywire.control.apps import Apps, Events, Rows
+from skywire.control.apps import Apps, Events
 from skywire.control.local import SUFFIX
 from skywire.control.process import Process
 from skywire.core.core import ANSWER_SECONDS, Core, keeping_logs
@@ -33,10 +33,14 @@ from skywire.net.network import EVERYONE
 from skywire.net.serving import serving
 from skywire.pktcp.network import PkTcpNetwork
 from skywire.standalone.blueprint import Blueprint, OnDmsg, OnTcp
-from skywire.standalone.errors import CannotRun, FixedInstance
+from skywire.standalone.errors import CannotRun
 from skywire.standalone.neighbours import require_unused, socket_name
 from skywire.version import __version__
 
+FIXED: Final = (
+    "this process runs one app, as its command line says: to change that, end it (skywire app NAME stop) and start it "
+    "anew with other arguments; another app needs another process"
+)
 NO_VISOR: Final = "this app runs beside no visor"
 _NOT_HERE: Final = "this app runs as {mode}"
 
@@ -70,7 +74,7 @@ class Standalone:
             logs=logs,
             halt=self._halt,
         )
-        apps = Apps(self.launcher, blueprint.catalogue, logs, core.connections, _Fixed())
+        apps = Apps(self.launcher, blueprint.catalogue, logs, core.connections, None, fixed=FIXED)
         core.offer(process, apps, Events(core.events))
 
     @property
@@ -80,6 +84,17 @@ class Standalone:
             return self._network.addresses
         ports = self.launcher.get(self.name).ports.values()
         return tuple(Address(DMSG.name, self.core.public, port) for port in sorted(ports))
+
+    async def reachable(self) -> None:
+        """Wait until the network works on which peers reach the app; key-encrypted TCP does from the beginning."""
+        with self.core.events.subscribe() as news:
+            while self._is_offline():
+                await news.next()
+
+    def _is_offline(self) -> bool:
+        presence = self.core.facilities.presence()
+        known = [presence[name] for name in MODE_RULES[self.core.mode].networks if name in presence]
+        return any(each.offline is not None for each in known)
 
     def check(self) -> None:
         """Accept that the app has ended as it was told to, or has not ended.
@@ -200,19 +215,3 @@ def _say_what_is_absent(core: Core) -> None:
     if DMSG.name not in MODE_RULES[core.mode].networks:
         core.facilities.withdraw(DMSG, reason)
         core.facilities.withdraw(DISCOVERY, reason)
-
-
-@final
-class _Fixed(Rows):
-    """The instance is as its command line says."""
-
-    async def put(self, config: InstanceConfig) -> None:
-        """See the protocol."""
-        raise FixedInstance(
-            "this process runs one app, as its command line says: end it, and start it anew with other arguments; or "
-            "start another process for another app"
-        )
-
-    async def drop(self, name: str) -> None:
-        """See the protocol."""
-        raise FixedInstance(f"this process is there for {name} alone: to end both, stop it (skywire app {name} stop)")

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from anyio import move_on_after
 from platformdirs import user_data_path
 
 from skywire import runtime
@@ -42,6 +43,8 @@ KEY_VARIABLES: Final[Mapping[RunMode, str]] = {
 LEVEL_VARIABLE: Final = "SKYWIRE_LOG_LEVEL"
 SHUTDOWN_SECONDS: Final = 10.0
 """From when the process is told to end to its end."""
+CONNECT_SECONDS: Final = 3.0
+"""For the network to work before the app is called ready without that."""
 
 
 def run_alone(loaded: LoadedDef, options: object, network: DmsgFlags | TcpFlags, process: ProcessFlags) -> None:
@@ -146,6 +149,8 @@ class _Program:
 
     async def _announce(self, node: Standalone) -> None:
         await node.serving.wait()
+        with move_on_after(CONNECT_SECONDS):
+            await node.reachable()
         self._show(node)
         notify("READY=1")
 
