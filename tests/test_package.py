@@ -124,6 +124,11 @@ def test_imports_only_go_down(path: Path) -> None:
         assert there is None or there >= here, f"{relative} imports {module}, which is above it"
 
 
+@pytest.mark.parametrize("path", sources("skywire"), ids=lambda path: str(path.relative_to(ROOT)))
+def test_the_other_programs_are_no_part_of_the_package(path: Path) -> None:
+    assert {name.partition(".")[0] for name in imports(path)}.isdisjoint({"skywire_dmsg", "skywire_standalone"})
+
+
 @pytest.mark.parametrize(
     "module", ["skywire", "skywire.app", "skywire.app.trial", *(place.partition(":")[0] for place in BUILT_IN.values())]
 )

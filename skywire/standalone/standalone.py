@@ -16,7 +16,7 @@ from skywire.app.facility import DISCOVERY, DMSG, RPC, SKYNET, TRANSPORTS, VISOR
 from skywire.app.launcher import Launcher
 from skywire.app.logs import AppLogs
 from skywire.app.record import InstanceConfig, ports_of
-from skywire.app.run_mode import MODE_RULES
+from skywire.app.run_mode import MODE_RULES, Identity
 from skywire.app.status import State
 from skywire.control.apps import Apps, Events
 from skywire.control.local import SUFFIX
@@ -199,7 +199,7 @@ async def _open_network(
             listen = [HostPort(host, port) for host in place.hosts for port in ports]
             return PkTcpNetwork(blueprint.identity, listen=listen, limits=place.limits)
         case OnDmsg() as place:
-            if blueprint.sockets is not None:
+            if blueprint.sockets is not None and MODE_RULES[blueprint.mode].identity is Identity.OWN:
                 await require_unused(blueprint.identity.public, blueprint.sockets)
             network = DmsgNetwork(
                 blueprint.identity, place.discovery, min_sessions=place.min_sessions, limits=place.limits

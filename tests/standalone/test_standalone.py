@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 import stat
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from anyio import fail_after, sleep_forever
+from anyio import CancelScope, Event, create_task_group, fail_after, sleep_forever
 from anyio.abc import TaskStatus
+from anyio.lowlevel import checkpoint
 
 from skywire import PkTcpNetwork, SecKey, embedded, keyfile
 from skywire.app.definition import Isolation
@@ -251,6 +253,51 @@ async def test_an_app_that_fails_is_tried_again_as_its_policy_says(tmp_path: Pat
         await ended(node)
         with pytest.raises(CannotRun, match="given up after 2 failures in a row, the last: OSError: not yet"):
             node.check()
+
+
+async def test_an_app_that_does_not_end_when_it_is_stopped_ends_the_process_with_the_place(tmp_path: Path) -> None:
+    release = Event()
+
+    async def resist(host: AppHost, task_status: TaskStatus[None]) -> None:
+        task_status.started()
+        with CancelScope(shield=True):
+            await release.wait()
+
+    async with alone(blueprint(tmp_path, instance(definition("stubborn", resist)), limits=QUICK)) as node:
+        assert (await node.launcher.stop("stubborn")).state is State.STUCK
+        await ended(node)
+        with pytest.raises(CannotRun, match="stubborn is stuck: it does not end; it waits in"):
+            node.check()
+        assert set(node.launcher.places) == {"stubborn"}
+        release.set()
+
+
+async def test_what_was_asked_while_it_ends_is_answered(tmp_path: Path) -> None:
+    sockets = tmp_path / "run"
+    async with AsyncExitStack() as stack:
+        node = await stack.enter_async_context(
+            alone(blueprint(tmp_path / "one", instance(definition("slow", slow_to_stop)), sockets=sockets))
+        )
+        client = await stack.enter_async_context(controlling((await find(sockets))[0].path))
+        answers: list[State] = []
+
+        async def stop() -> None:
+            answers.append((await api_of(client).apps.stop("slow")).state)
+
+        async with create_task_group() as task_group:
+            task_group.start_soon(stop)
+            await ended(node)
+        assert answers == [State.STOPPED]
+
+
+async def slow_to_stop(host: AppHost, task_status: TaskStatus[None]) -> None:
+    task_status.started()
+    try:
+        await sleep_forever()
+    finally:
+        with CancelScope(shield=True):
+            for _ in range(20):
+                await checkpoint()
 
 
 async def test_a_port_or_folder_that_another_one_has_is_told_at_once(tmp_path: Path) -> None:
