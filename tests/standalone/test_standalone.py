@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import logging
 import stat
-from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from anyio import CancelScope, Event, create_task_group, fail_after, sleep_forever
 from anyio.abc import TaskStatus
-from anyio.lowlevel import checkpoint
 
 from skywire import PkTcpNetwork, SecKey, embedded, keyfile
 from skywire.app.definition import Isolation
@@ -272,32 +270,25 @@ async def test_an_app_that_does_not_end_when_it_is_stopped_ends_the_process_with
         release.set()
 
 
-async def test_what_was_asked_while_it_ends_is_answered(tmp_path: Path) -> None:
+@pytest.mark.parametrize("question", ["stop", "halt"])
+async def test_who_has_it_end_is_answered_though_it_leaves_at_once(tmp_path: Path, question: str) -> None:
     sockets = tmp_path / "run"
-    async with AsyncExitStack() as stack:
-        node = await stack.enter_async_context(
-            alone(blueprint(tmp_path / "one", instance(definition("slow", slow_to_stop)), sockets=sockets))
-        )
-        client = await stack.enter_async_context(controlling((await find(sockets))[0].path))
-        answers: list[State] = []
 
-        async def stop() -> None:
-            answers.append((await api_of(client).apps.stop("slow")).state)
+    async def live(folder: Path, *, task_status: TaskStatus[None]) -> None:
+        async with alone(blueprint(folder, instance(greeter()), sockets=sockets)) as node:
+            task_status.started()
+            await node.ended.wait()
 
-        async with create_task_group() as task_group:
-            task_group.start_soon(stop)
-            await ended(node)
-        assert answers == [State.STOPPED]
-
-
-async def slow_to_stop(host: AppHost, task_status: TaskStatus[None]) -> None:
-    task_status.started()
-    try:
-        await sleep_forever()
-    finally:
-        with CancelScope(shield=True):
-            for _ in range(20):
-                await checkpoint()
+    for number in range(10):
+        with fail_after(PATIENCE):
+            async with create_task_group() as task_group:
+                await task_group.start(live, tmp_path / str(number))
+                async with controlling((await find(sockets))[0].path) as client:
+                    api = api_of(client)
+                    if question == "stop":
+                        assert (await api.apps.stop("greeter")).state is State.STOPPED
+                    else:
+                        await api.process.halt()
 
 
 async def test_a_port_or_folder_that_another_one_has_is_told_at_once(tmp_path: Path) -> None:
