@@ -57,7 +57,8 @@ CLI_AND_WEB = {
 }
 FLOORS = [
     {"skywire.cli", "skywire_dmsg", "skywire_standalone"},
-    {"skywire.visor", "skywire.apps"},
+    {"skywire.visor", "skywire.standalone", "skywire.apps"},
+    {"skywire.core"},
     {"skywire.isolation"},
     {"skywire.control"},
     {"skywire.app"},
@@ -121,6 +122,11 @@ def test_imports_only_go_down(path: Path) -> None:
     for module in imports(path):
         there = floor_of(module)
         assert there is None or there >= here, f"{relative} imports {module}, which is above it"
+
+
+@pytest.mark.parametrize("path", sources("skywire"), ids=lambda path: str(path.relative_to(ROOT)))
+def test_the_other_programs_are_no_part_of_the_package(path: Path) -> None:
+    assert {name.partition(".")[0] for name in imports(path)}.isdisjoint({"skywire_dmsg", "skywire_standalone"})
 
 
 @pytest.mark.parametrize(

@@ -110,6 +110,15 @@ class Launcher:
         return {name: record.last.reason for name, record in self._records.items() if record.phase is Phase.STUCK}
 
     @property
+    def given_up(self) -> dict[str, str]:
+        """The instances that are meant to run, failed, and are not tried again by themselves, each with the reason."""
+        return {
+            name: record.last.reason
+            for name, record in self._records.items()
+            if record.wanted and record.last.state is State.ERRORED and not record.retries
+        }
+
+    @property
     def places(self) -> dict[str, str]:
         """The instances that run, end or are stuck, each with the place where it waits; for a process that must go."""
         return {name: record.attempt.where() for name, record in self._records.items() if record.attempt is not None}
@@ -401,6 +410,7 @@ class Launcher:
             if not record.wanted:
                 self._become(record, State.STOPPED, "")
             elif name in plan.unfit:
+                record.retries = False
                 self._become(record, State.ERRORED, plan.unfit[name])
             elif record.held is not None:
                 self._become(record, State.ERRORED, record.held)
@@ -464,11 +474,13 @@ class Launcher:
         record.up_since = 0.0
         record.failures += 1
         policy = record.config.restart
+        record.retries = False
         if policy is RestartPolicy.NEVER or not record.wanted:
             record.held = failure
         elif policy is RestartPolicy.ON_FAILURE and record.failures >= self._limits.most_failures:
             record.held = f"given up after {record.failures} failures in a row, the last: {failure}"
         else:
+            record.retries = True
             seconds = record.backoff.failed()
             record.held = f"{failure}; tried again in {seconds:.0f} s"
             if self._tasks is not None:

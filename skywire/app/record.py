@@ -112,6 +112,8 @@ class Record:
         """Whether it is to end once, and then to go on as it is wanted."""
         self.failures = 0
         """In a row."""
+        self.retries = False
+        """Whether it is tried again by itself after its last failure."""
         self.starts = 0
         """Since it has been here."""
         self.backoff: Final = Backoff(limits.first_restart, 2.0, limits.longest_restart)
@@ -161,7 +163,7 @@ class Record:
             held=self.held,
             unfit=self._unfit,
             critical=config.app.definition.critical,
-            claims=frozenset((self._mode.value, number) for number in self._ports().values()),
+            claims=frozenset((self._mode.value, number) for number in ports_of(config, self._mode).values()),
             band=config.band,
             depends=self._depends,
         )
@@ -183,18 +185,10 @@ class Record:
             status=AppStatus() if self.attempt is None else self.attempt.status(),
             history=tuple(self.history),
             isolation=config.isolation,
-            ports=self._ports(),
+            ports=ports_of(config, self._mode),
             restarts=max(0, self.starts - 1),
             returns=returns,
         )
-
-    def _ports(self) -> dict[str, int]:
-        found: dict[str, int] = {}
-        for spec in self.config.app.definition.ports:
-            default = spec.tcp if self._mode is RunMode.TCP_STANDALONE else spec.overlay
-            if (number := self.config.ports.get(spec.name, default)) is not None:
-                found[spec.name] = number
-        return found
 
     def _look_at_definition(self) -> tuple[Dependencies, str | None]:
         app = self.config.app
@@ -214,3 +208,13 @@ class Record:
             from skywire.app.attempt import describe
 
             return NOTHING, f"it cannot say what it depends on: {describe(error)}"
+
+
+def ports_of(config: InstanceConfig, mode: RunMode) -> dict[str, int]:
+    """The numbers that an instance serves in a mode, by the name of the port."""
+    found: dict[str, int] = {}
+    for spec in config.app.definition.ports:
+        default = spec.tcp if mode is RunMode.TCP_STANDALONE else spec.overlay
+        if (number := config.ports.get(spec.name, default)) is not None:
+            found[spec.name] = number
+    return found

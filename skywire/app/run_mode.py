@@ -36,17 +36,6 @@ class Identity(StrEnum):
 
 
 @final
-@unique
-class Supervisor(StrEnum):
-    """Who starts and stops an app."""
-
-    VISOR = "visor"
-    """The launcher of a visor."""
-    USER = "user"
-    """A person, or what supervises processes for them."""
-
-
-@final
 @dataclass(frozen=True, slots=True)
 class ModeRule:
     """What a run-mode means.
@@ -54,21 +43,19 @@ class ModeRule:
     Args:
         networks: names of those it can be reached by.
         identity: whose key it proves.
-        supervisor: who owns its life cycle.
-        command: the program that starts it, for messages.
+        command: what starts it, with the name of the definition behind, for messages.
     """
 
     networks: frozenset[str]
     identity: Identity
-    supervisor: Supervisor
     command: str
 
 
 MODE_RULES: Final[Mapping[RunMode, ModeRule]] = MappingProxyType(
     {
-        RunMode.VISOR_APP: ModeRule(frozenset({"dmsg", "skynet"}), Identity.VISOR, Supervisor.VISOR, "skywire app"),
-        RunMode.DMSG_STANDALONE: ModeRule(frozenset({"dmsg"}), Identity.OWN, Supervisor.USER, "dmsg"),
-        RunMode.TCP_STANDALONE: ModeRule(frozenset({"tcp"}), Identity.OWN_OR_VISOR, Supervisor.USER, "standalone"),
+        RunMode.VISOR_APP: ModeRule(frozenset({"dmsg", "skynet"}), Identity.VISOR, "skywire app add"),
+        RunMode.DMSG_STANDALONE: ModeRule(frozenset({"dmsg"}), Identity.OWN, "dmsg"),
+        RunMode.TCP_STANDALONE: ModeRule(frozenset({"tcp"}), Identity.OWN_OR_VISOR, "standalone"),
     }
 )
 """The one table of modes; all programs go by it. Networks are never mixed: a peer picks the way, not the app."""

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from cyclopts import App
+
+from skywire.app.run_mode import RunMode
 from skywire.cli.config import add_config_commands
 from skywire.cli.control import add_app_commands, add_visor_commands
 from skywire.cli.control.arguments import arrange
 from skywire.cli.dmsg import add_dmsg_commands
 from skywire.cli.lazy import add_key_commands
 from skywire.cli.program import new_group, new_program, run
+from skywire.cli.standalone import with_apps
 
 app = new_program(
     "skywire",
@@ -62,6 +68,17 @@ now are completed, too: nothing is asked while somebody types, so make the scrip
 )
 
 
+_dmsg_apps = with_apps(RunMode.DMSG_STANDALONE, listed=False)
+
+
+def _arrange(program: App, words: Sequence[str]) -> Sequence[str]:
+    """Make the apps that are named commands: those that run, and below ``dmsg`` those to be run alone."""
+    if words[:1] == ["dmsg"]:
+        _dmsg_apps(program["dmsg"], words[1:])
+        return words
+    return arrange(program, words)
+
+
 def main() -> None:
     """Run the program."""
-    run(app, arrange=arrange)
+    run(app, arrange=_arrange)

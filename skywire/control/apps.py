@@ -46,6 +46,10 @@ class Rows(Protocol):
         ...
 
 
+class FixedInstances(SkywireError):
+    """The instances of a process are what they are; the text says why, and what to do instead."""
+
+
 class NotAttachable(SkywireError):
     """No process can attach to an instance as it is; the text says what to do."""
 
@@ -61,6 +65,7 @@ class Apps:
         connections: who is connected to them.
         rows: where changes are written down; None where nothing outlives the process.
         attachment: where processes attach that run an instance; None where none can.
+        fixed: why there are these instances, as they are, and no others; None where that can be changed.
     """
 
     def __init__(
@@ -71,6 +76,7 @@ class Apps:
         connections: Connections,
         rows: Rows | None,
         attachment: Callable[[str], Attachment] | None = None,
+        fixed: str | None = None,
     ) -> None:
         self._launcher = launcher
         self._catalogue = catalogue
@@ -78,6 +84,7 @@ class Apps:
         self._connections = connections
         self._rows = rows
         self._attachment = attachment
+        self._fixed = fixed
         self._changing = Lock()  # what is written down and what runs must not come apart
 
     async def list(self) -> tuple[InstanceInfo, ...]:
@@ -145,6 +152,7 @@ class Apps:
     ) -> InstanceInfo:
         """See the protocol."""
         async with self._changing:
+            self._require_changeable()
             check_name(name)
             loaded = self._catalogue.get(definition)
             check_ports(loaded, ports)
@@ -163,6 +171,7 @@ class Apps:
     async def remove(self, name: str, knowing: bool = False) -> None:
         """See the protocol."""
         async with self._changing:
+            self._require_changeable()
             config = self._launcher.config(name)
             self._launcher.guard(f"removing {name}", name, knowing=knowing)
             await self._strike(name)
@@ -182,6 +191,7 @@ class Apps:
     ) -> InstanceInfo:
         """See the protocol."""
         async with self._changing:
+            self._require_changeable()
             config = self._launcher.config(name)
             loaded = config.app.definition
             values = encode(config.app.options, secrets=True) | dict(options) | read_texts(loaded.options, texts)
@@ -203,6 +213,7 @@ class Apps:
     ) -> InstanceInfo:
         """See the protocol."""
         async with self._changing:
+            self._require_changeable()
             config = self._launcher.config(name)
             changed = replace(
                 config,
@@ -245,6 +256,10 @@ class Apps:
         if not self._launcher.get(name).state.serving:
             raise NotAttachable(f"{name} is {self._launcher.get(name).state}; start it before a process attaches to it")
         return self._attachment(name)
+
+    def _require_changeable(self) -> None:
+        if self._fixed is not None:
+            raise FixedInstances(self._fixed)
 
     async def _write(self, config: InstanceConfig) -> None:
         if self._rows is not None:

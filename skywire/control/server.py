@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Final, final
 
-from anyio import BrokenResourceError, CancelScope, ClosedResourceError, EndOfStream, create_task_group, move_on_after
+from anyio import (
+    BrokenResourceError,
+    CancelScope,
+    ClosedResourceError,
+    EndOfStream,
+    Event,
+    create_task_group,
+    move_on_after,
+)
 from anyio.abc import ByteStream, TaskGroup
 
 from skywire.app.interface import Method, Role, methods_of
@@ -33,6 +42,8 @@ class Endpoint:
 
     def __init__(self) -> None:
         self._methods: dict[str, tuple[Method, object]] = {}
+        self._answering = 0
+        self._answered = Event()
 
     def offer(self, prefix: str, interface: Callable[..., object], implementation: object) -> None:
         """Let the methods of an interface be called.
@@ -53,6 +64,22 @@ class Endpoint:
     def find(self, name: object) -> tuple[Method, object] | None:
         """The method of that name, with what implements it."""
         return self._methods.get(name) if isinstance(name, str) else None
+
+    async def quiet(self) -> None:
+        """Wait until nobody is being answered; streams, which may never end, do not count."""
+        while self._answering:
+            await self._answered.wait()
+
+    @contextmanager
+    def answering(self) -> Iterator[None]:
+        """Somebody is being answered while the block runs."""
+        self._answering += 1
+        try:
+            yield
+        finally:
+            self._answering -= 1
+            answered, self._answered = self._answered, Event()
+            answered.set()
 
     async def serve(self, stream: ByteStream, role: Role, who: str, limit: int = MAX_MESSAGE) -> None:
         """Answer one caller until they leave.
@@ -133,7 +160,8 @@ class _Caller:
             if method.streams:
                 await self._stream(call, made)
             else:
-                await self._messages.send(reply(call, encode(await made)))
+                with self._endpoint.answering():
+                    await self._messages.send(reply(call, encode(await made)))
         except MisfitError as error:
             await self._messages.send(failure(call, Code.WRONG_ARGUMENTS, str(error)))
         except SkywireError as error:

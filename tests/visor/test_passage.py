@@ -79,7 +79,7 @@ async def test_many_at_a_time(tmp_path: Path) -> None:
         async with create_task_group() as task_group:
             for _ in range(20):
                 task_group.start_soon(ask)
-        await until(lambda: not two.elsewhere.connections.of("core"))
+        await until(lambda: not two.elsewhere.core.connections.of("core"))
 
 
 async def test_who_is_not_let_in_is_told(tmp_path: Path) -> None:

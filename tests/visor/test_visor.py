@@ -21,9 +21,9 @@ from skywire.app.record import InstanceConfig
 from skywire.app.status import State
 from skywire.control.client import connected
 from skywire.control.local import controlling, find
+from skywire.core.folder import FolderError, FolderTaken
 from skywire.errors import NetworkError
 from skywire.net.conn import CORE, Owner
-from skywire.visor.folder import FolderError, FolderTaken
 from skywire.visor.visor import Visor, running, socket_name
 from tests.app.site import QUICK, definition, instance
 from tests.dmsg.raw_client import dmsg

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from skywire.app.run_mode import RunMode
 from skywire.cli.dmsg import add_dmsg_commands
 from skywire.cli.lazy import add_key_commands
 from skywire.cli.program import new_group, new_program, run
+from skywire.cli.standalone import with_apps
 
 app = new_program("dmsg", "Tools of the dmsg network, and apps that run on it without a visor.")
 
@@ -16,4 +18,4 @@ add_dmsg_commands(app)
 
 def main() -> None:
     """Run the program."""
-    run(app)
+    run(app, arrange=with_apps(RunMode.DMSG_STANDALONE))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from skywire.app.run_mode import RunMode
 from skywire.cli.lazy import add_key_commands
 from skywire.cli.program import new_group, new_program, run
+from skywire.cli.standalone import with_apps
 
 app = new_program("standalone", "Apps over key-encrypted TCP, without a visor and without an overlay network.")
 
@@ -14,4 +16,4 @@ add_key_commands(_conf)
 
 def main() -> None:
     """Run the program."""
-    run(app)
+    run(app, arrange=with_apps(RunMode.TCP_STANDALONE))

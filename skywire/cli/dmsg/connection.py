@@ -87,23 +87,68 @@ class Options:
         """
         if self.timeout is not None and not 0 < self.timeout < math.inf:
             raise UsageError("--timeout is above 0 seconds")
-        if self.disc and self.server:
-            raise UsageError("either a discovery finds the servers or they are named: use --disc or --server, not both")
-        servers = tuple(server_entry(text) for text in self.server)
-        url = self.disc or ("" if servers else os.environ.get(DISC_VARIABLE, ""))
-        if not (servers or url):
-            raise UsageError(
-                "there is no way into the network yet: name a discovery with --disc http://<host>:<port> or in "
-                f"{DISC_VARIABLE}, or servers with --server <public key>@<host>:<port>"
-            )
-        if url and not url.startswith(("http://", "https://")):
-            raise UsageError("a discovery is reached by http:// or https://")
+        way = way_in(self.disc, self.server)
         identity = identity_from(self.key_file, self.passphrase_file, KEY_VARIABLE) or SecKey.generate()
-        return Connection(identity, url, servers, self.timeout, self.quiet)
+        return Connection(identity, way, self.timeout, self.quiet)
 
 
 DEFAULTS: Final = Options()
 """No option given."""
+
+
+@dataclass(frozen=True)
+class WayIn:
+    """How to get into the network.
+
+    Args:
+        url: of the discovery; empty when there is none.
+        servers: entries of the servers to use without one.
+    """
+
+    url: str = field(repr=False)
+    servers: tuple[Entry, ...]
+
+    @property
+    def sessions(self) -> int:
+        """Servers to be reachable through unless said otherwise: one that a discovery knows, or all that are named."""
+        return 0 if self.servers else 1
+
+    @asynccontextmanager
+    async def discovery(self, timeout: float = TIMEOUT_SECONDS) -> AsyncIterator[Discovery]:
+        """The discovery, until the block ends.
+
+        Args:
+            timeout: seconds for each answer.
+        """
+        if self.servers:
+            yield DirectDiscovery(self.servers)
+            return
+        try:
+            http = HttpDiscovery(self.url, timeout=timeout)
+        except ValueError as error:
+            raise UsageError(f"the address of the discovery: {error}") from None
+        async with http:
+            yield http
+
+
+def way_in(disc: str | None, server: tuple[str, ...]) -> WayIn:
+    """What the options say, and the environment.
+
+    Raises:
+        UsageError: they do not say how to get into the network, or it makes no sense.
+    """
+    if disc and server:
+        raise UsageError("either a discovery finds the servers or they are named: use --disc or --server, not both")
+    servers = tuple(server_entry(text) for text in server)
+    url = disc or ("" if servers else os.environ.get(DISC_VARIABLE, ""))
+    if not (servers or url):
+        raise UsageError(
+            "there is no way into the network yet: name a discovery with --disc http://<host>:<port> or in "
+            f"{DISC_VARIABLE}, or servers with --server <public key>@<host>:<port>"
+        )
+    if url and not url.startswith(("http://", "https://")):
+        raise UsageError("a discovery is reached by http:// or https://")
+    return WayIn(url, servers)
 
 
 @dataclass(frozen=True)
@@ -112,15 +157,13 @@ class Connection:
 
     Args:
         identity: its key.
-        url: of the discovery; empty when there is none.
-        servers: entries of the servers to use without one.
+        way: to where others are looked up.
         timeout: seconds; None for the default of whatever has one.
         quiet: whether to tell nothing but results and errors.
     """
 
     identity: SecKey = field(repr=False)
-    url: str = field(repr=False)
-    servers: tuple[Entry, ...]
+    way: WayIn
     timeout: float | None
     quiet: bool
 
@@ -130,22 +173,20 @@ class Connection:
         return DialOptions() if self.timeout is None else DialOptions(timeout=self.timeout)
 
     @property
+    def servers(self) -> tuple[Entry, ...]:
+        """Entries of the servers to use without a discovery."""
+        return self.way.servers
+
+    @property
     def shown_url(self) -> str:
         """The address of the discovery without who asks it."""
-        return str(httpx.URL(self.url).copy_with(userinfo=b""))
+        return str(httpx.URL(self.way.url).copy_with(userinfo=b""))
 
     @asynccontextmanager
     async def discovery(self) -> AsyncIterator[Discovery]:
         """The discovery, until the block ends."""
-        if self.servers:
-            yield DirectDiscovery(self.servers)
-            return
-        try:
-            http = HttpDiscovery(self.url, timeout=TIMEOUT_SECONDS if self.timeout is None else self.timeout)
-        except ValueError as error:
-            raise UsageError(f"the address of the discovery: {error}") from None
-        async with http:
-            yield http
+        async with self.way.discovery(TIMEOUT_SECONDS if self.timeout is None else self.timeout) as discovery:
+            yield discovery
 
     @asynccontextmanager
     async def network(self, *, sessions: int | None = None) -> AsyncIterator[DmsgNetwork]:
@@ -155,7 +196,7 @@ class Connection:
             sessions: servers to be reachable through; when None, one that a discovery knows, or all that are named.
         """
         if sessions is None:
-            sessions = 0 if self.servers else 1
+            sessions = self.way.sessions
         async with (
             self.discovery() as discovery,
             DmsgNetwork(self.identity, discovery, min_sessions=sessions) as network,

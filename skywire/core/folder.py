@@ -1,4 +1,4 @@
-"""The folder of a visor's data, which is its own: two of them with one configuration would fight over everything."""
+"""The folder of a process's data, which is its own: two with one folder would fight over everything."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Final
 
 from skywire.errors import SkywireError
 
-LOCK: Final = "visor.lock"
-"""The file that the running visor holds; the lock goes with the process, however it ends."""
+LOCK: Final = "process.lock"
+"""The file that the running process holds; the lock goes with it, however it ends."""
 
 
 class FolderError(SkywireError):
@@ -20,29 +20,33 @@ class FolderError(SkywireError):
 
 
 class FolderTaken(FolderError):
-    """Another visor uses the folder."""
+    """Another process uses the folder."""
 
 
 @contextmanager
-def owning(folder: Path) -> Iterator[None]:
+def owning(folder: Path, who: str, second: str) -> Iterator[None]:
     """Have a folder for this process alone while the block runs; it is made if it is not there.
 
+    Args:
+        folder: the folder.
+        who: what this process is, for messages, for instance ``visor``.
+        second: what another one of it needs, for messages.
+
     Raises:
-        FolderTaken: another visor uses it.
+        FolderTaken: another process uses it.
         FolderError: it cannot be used.
     """
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise FolderError(f"cannot use {folder} for the data of the visor: {error.strerror}") from error
+        raise FolderError(f"cannot use {folder} for the data of the {who}: {error.strerror}") from error
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise FolderTaken(
-                f"another visor uses {folder}: is it running already? A second one needs a configuration of its own, "
-                "with another key and another local_path"
+                f"another {who} uses {folder}: is it running already? A second one needs {second}"
             ) from None
         yield
     finally:

@@ -1,0 +1,254 @@
+"""Runs an app alone in the foreground: what its command line says, made into a process."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import resource
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from anyio import move_on_after
+from platformdirs import user_data_path
+
+from skywire import runtime
+from skywire.app.catalogue import Catalogue
+from skywire.app.loaded import DefinitionError, LoadedDef, check_name, check_ports
+from skywire.app.record import InstanceConfig
+from skywire.app.run_mode import MODE_RULES, RunMode
+from skywire.apps import BUILT_IN
+from skywire.cli.identity import identity_from, load_identity
+from skywire.cli.program import UsageError
+from skywire.cli.service import Leaving, notify
+from skywire.cli.standalone.command import DmsgFlags, ProcessFlags, TcpFlags
+from skywire.control.local import runtime_folder
+from skywire.errors import InvalidAddress
+from skywire.keys import SecKey
+from skywire.log_levels import LOG_LEVELS
+from skywire.net.address import HostPort, check_host
+from skywire.net.background import Background
+from skywire.standalone.blueprint import Blueprint, OnDmsg, OnTcp
+from skywire.standalone.own_key import make_own_key
+from skywire.standalone.standalone import Standalone, running
+
+KEY_VARIABLES: Final[Mapping[RunMode, str]] = {
+    RunMode.DMSG_STANDALONE: "SKYWIRE_DMSG_SK",
+    RunMode.TCP_STANDALONE: "SKYWIRE_TCP_SK",
+}
+"""The environment variable with the secret key, where no file is named."""
+LEVEL_VARIABLE: Final = "SKYWIRE_LOG_LEVEL"
+SHUTDOWN_SECONDS: Final = 10.0
+"""From when the process is told to end to its end."""
+CONNECT_SECONDS: Final = 3.0
+"""For the network to work before the app is called ready without that."""
+
+
+def run_alone(loaded: LoadedDef, options: object, network: DmsgFlags | TcpFlags, process: ProcessFlags) -> None:
+    """Run an app until it is told to end, or cannot go on.
+
+    Args:
+        loaded: its definition.
+        options: of its class.
+        network: where it is reached.
+        process: what else the command line says.
+
+    Raises:
+        UsageError: that makes no sense.
+        KeyFileError: the key cannot be used.
+        CannotRun: the app does not run.
+        SkywireError: see :func:`skywire.standalone.standalone.running`.
+    """
+    os.umask(0o077)  # what it writes is for its owner alone, also what apps write
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # it would hold the secret key
+    mode = RunMode.DMSG_STANDALONE if isinstance(network, DmsgFlags) else RunMode.TCP_STANDALONE
+    name = loaded.name if process.name is None else process.name
+    level = _level(process.log_level)
+    try:
+        check_name(name)
+        ports = _ports(loaded, process.port)
+    except DefinitionError as error:
+        raise UsageError(str(error)) from None
+    hosts: tuple[str, ...] = ()
+    if isinstance(network, TcpFlags):
+        hosts, ports = _listening(loaded, network.listen, ports)
+    folder = user_data_path("skywire") / MODE_RULES[mode].command / name if process.data is None else process.data
+    folder = folder.absolute()
+    place: _Dmsg | OnTcp = _Dmsg.of(network) if isinstance(network, DmsgFlags) else OnTcp(hosts=hosts)
+    instance = InstanceConfig(name=name, app=loaded.bind(options), restart=process.restart, ports=ports)
+    identity = _identity(mode, network, process, folder)
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("skywire").setLevel(level)
+    runtime.run(_Program(instance, identity, place, folder, as_json=process.as_json).run)
+
+
+@dataclass(frozen=True)
+class _Dmsg:
+    """The way into dmsg, before it is opened."""
+
+    flags: DmsgFlags
+
+    @classmethod
+    def of(cls, flags: DmsgFlags) -> _Dmsg:
+        """Check it."""
+        from skywire.cli.dmsg.connection import way_in
+
+        way_in(flags.disc, flags.server)
+        if flags.min_sessions is not None and flags.min_sessions < 0:
+            raise UsageError("--min-sessions is 0 for all servers, or more")
+        return cls(flags)
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[OnDmsg]:
+        """Open it while the block runs."""
+        from skywire.cli.dmsg.connection import way_in
+
+        way = way_in(self.flags.disc, self.flags.server)
+        sessions = way.sessions if self.flags.min_sessions is None else self.flags.min_sessions
+        async with way.discovery() as discovery:
+            yield OnDmsg(discovery=discovery, min_sessions=sessions)
+
+
+@dataclass(frozen=True)
+class _Program:
+    instance: InstanceConfig
+    identity: SecKey = field(repr=False)
+    place: _Dmsg | OnTcp
+    folder: Path
+    as_json: bool
+
+    async def run(self) -> None:
+        """Run the app to its end."""
+        async with Leaving(SHUTDOWN_SECONDS) as leaving:
+            match self.place:
+                case OnTcp() as tcp:
+                    await self._serve(tcp, leaving)
+                case _Dmsg() as way:
+                    async with way.opened() as dmsg:
+                        await self._serve(dmsg, leaving)
+
+    async def _serve(self, place: OnDmsg | OnTcp, leaving: Leaving) -> None:
+        blueprint = Blueprint(
+            identity=self.identity,
+            place=place,
+            instance=self.instance,
+            folder=self.folder,
+            catalogue=Catalogue(BUILT_IN),
+            sockets=runtime_folder(),
+        )
+        async with running(blueprint) as node:
+            leaving.hold_ups = lambda: node.launcher.places
+            async with Background() as tasks:
+                tasks.start_soon(self._announce, node)
+                await leaving.told(node.ended)
+            notify("STOPPING=1")
+            node.check()
+
+    async def _announce(self, node: Standalone) -> None:
+        await node.serving.wait()
+        with move_on_after(CONNECT_SECONDS):
+            await node.reachable()
+        self._show(node)
+        notify("READY=1")
+
+    def _show(self, node: Standalone) -> None:
+        public, addresses = node.core.public.hex(), [str(each) for each in node.addresses]
+        if self.as_json:
+            facts = {
+                "name": node.name,
+                "app": self.instance.app.definition.name,
+                "mode": node.core.mode.value,
+                "public_key": public,
+                "addresses": addresses,
+                "data": str(self.folder),
+            }
+            print(json.dumps(facts), flush=True)
+        else:
+            where = f" and is reached at {' and '.join(addresses)}" if addresses else ""
+            print(f"{node.name} runs as {public}{where}; see: skywire app {node.name} status", flush=True)
+
+
+def _level(flag: str | None) -> int:
+    text = flag or os.environ.get(LEVEL_VARIABLE) or "info"
+    if (number := LOG_LEVELS.get(text.lower())) is None:
+        source = "--log-level" if flag else LEVEL_VARIABLE
+        raise UsageError(f"{source}: {text[:100]!r} is none of {', '.join(LOG_LEVELS)}")
+    return number
+
+
+def _ports(loaded: LoadedDef, texts: tuple[str, ...]) -> dict[str, int]:
+    """The numbers of ports."""
+    found: dict[str, int] = {}
+    for text in texts:
+        name, equals, number = text.rpartition("=")
+        if not equals:
+            name = _only_port(loaded, f"--port {text[:100]}")
+        if not (number.isascii() and number.isdigit() and len(number) <= 5) or name in found:
+            raise UsageError(f"--port takes NAME=NUMBER, each port once, this is {text[:100]!r}")
+        found[name] = int(number)
+    check_ports(loaded, found)
+    return found
+
+
+def _only_port(loaded: LoadedDef, what: str) -> str:
+    if len(loaded.ports) != 1:
+        names = ", ".join(port.name for port in loaded.ports) or "none"
+        raise UsageError(f"{what}: say which port, as --port NAME=NUMBER; {loaded.name} has: {names}")
+    return loaded.ports[0].name
+
+
+def _listening(
+    loaded: LoadedDef, texts: tuple[str, ...], ports: dict[str, int]
+) -> tuple[tuple[str, ...], dict[str, int]]:
+    """The hosts to listen on, and the ports with those that were given behind a host."""
+    hosts: list[str] = []
+    for text in texts:
+        host, number = _split(text)
+        hosts.append(host)
+        if number is not None:
+            name = _only_port(loaded, f"--listen {text[:100]}")
+            if ports.get(name, number) != number:
+                raise UsageError(f"{loaded.name} has one port, and it cannot be both {ports[name]} and {number}")
+            ports = {**ports, name: number}
+    check_ports(loaded, ports)
+    return tuple(dict.fromkeys(hosts)) or OnTcp().hosts, ports
+
+
+def _split(text: str) -> tuple[str, int | None]:
+    """Host and port of ``host``, ``host:port``, ``ipv6``, or ``[ipv6]:port``."""
+    try:
+        if text.count(":") == 1 or "]:" in text:
+            where = HostPort.parse(text)
+            return where.host, where.port
+        host = text.removeprefix("[").removesuffix("]")
+        check_host(host)
+    except InvalidAddress as error:
+        raise UsageError(f"--listen: {error}") from None
+    return host, None
+
+
+def _identity(mode: RunMode, network: DmsgFlags | TcpFlags, process: ProcessFlags, folder: Path) -> SecKey:
+    """The key: of the visor, of a file, of the environment, or the one that is kept with the data."""
+    if isinstance(network, TcpFlags):
+        if network.visor_key:
+            if process.key_file is not None or process.passphrase_file is not None:
+                raise UsageError("either the visor's key or another one: use --visor-key or --key-file, not both")
+            return _visor_key(network.config)
+        if network.config is not None:
+            raise UsageError("--config names the configuration of a visor, for its key: use it with --visor-key")
+    identity = identity_from(process.key_file, process.passphrase_file, KEY_VARIABLES[mode])
+    return load_identity(make_own_key(folder), None) if identity is None else identity
+
+
+def _visor_key(config: Path | None) -> SecKey:
+    from skywire.visor.config.errors import ConfigError
+    from skywire.visor.config.file import ConfigFile
+    from skywire.visor.config.settings import find_config, resolve
+
+    path = find_config(config, os.environ)
+    if not path.exists():
+        raise ConfigError(f"there is no configuration {path} of a visor; name it with --config")
+    return resolve(ConfigFile.load(path), {}, os.environ).identity

@@ -1,0 +1,1 @@
+"""One app alone in a process: on dmsg or on key-encrypted TCP, without a visor."""
