@@ -75,6 +75,12 @@ def wheel(session: nox.Session) -> None:
 
 
 @nox.session
+def matrix(session: nox.Session) -> None:
+    """Every app in every mode, as processes that talk with each other: a line for each, and a table."""
+    session.run(sys.executable, "-m", "tests.matrix")
+
+
+@nox.session
 def benchmarks(session: nox.Session) -> None:
     """Figures against their floors; not a check."""
     session.run(sys.executable, "-m", "benchmarks", *session.posargs)
