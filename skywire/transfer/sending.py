@@ -1,0 +1,146 @@
+"""The end that has a file: it sends what it offers, to whom it offers it."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, TypeAlias, final
+
+from anyio import CapacityLimiter
+
+from skywire.errors import ProtocolError
+from skywire.keys import PubKey
+from skywire.net.conn import Conn
+from skywire.transfer.errors import FileChanged, FileFailed, TransferError
+from skywire.transfer.limits import TransferLimits
+from skywire.transfer.offers import Offer, OfferedFile
+from skywire.transfer.pace import Pace
+from skywire.transfer.streams import TransferStream
+from skywire.wire.transfer import End, Failed, FailureCode, Fetch, FileHead, Preparing, Received
+
+PIECE_SIZE: Final = 524288
+"""Bytes that are read and sent at a time; all that a slow receiver costs, beside what the connection holds."""
+PREPARING_SECONDS: Final = 5.0
+"""Between two words to a receiver that waits for the file to be read."""
+_THREADS: Final = 4
+
+_log: Final = logging.getLogger("skywire.transfer")
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """How far a file is sent.
+
+    Args:
+        peer: to whom.
+        id: of the offer.
+        done: bytes that are on their way or there.
+        size: bytes of the whole.
+        received: whether the receiver says that it has all of it, checked and on disk.
+    """
+
+    peer: PubKey
+    id: str
+    done: int
+    size: int
+    received: bool = False
+
+
+Find: TypeAlias = Callable[[PubKey, str], Offer | None]
+"""Gives what a peer is offered under an id."""
+
+
+@final
+class Sender:
+    """Sends what is offered.
+
+    Args:
+        find: gives what a peer is offered under an id; asked once for each request.
+        limits: what it may cost.
+        progress: told how far files are: at the begin, a few times a second, and when the receiver has all.
+    """
+
+    def __init__(
+        self,
+        find: Find,
+        *,
+        limits: TransferLimits = TransferLimits(),
+        progress: Callable[[Sending], None] = lambda sending: None,
+    ) -> None:
+        self._find = find
+        self._limits = limits
+        self._progress = progress
+        self._active: Counter[PubKey] = Counter()
+        self._limiter = CapacityLimiter(_THREADS)
+
+    async def serve(self, conn: Conn) -> None:
+        """Serve one connection, on which the peer asks for one file. A handler for a dispatcher; closes nothing.
+
+        What goes wrong is told to the peer where that is possible, and logged.
+        """
+        stream = TransferStream(conn, self._limits.stall_seconds)
+        try:
+            try:
+                await self._serve(stream, conn.remote.pk)
+            except FileChanged as error:
+                await stream.tell(Failed(FailureCode.CHANGED, str(error)))
+                raise
+            except FileFailed:
+                # The folders of this machine are no business of the peer.
+                await stream.tell(Failed(FailureCode.UNREADABLE, "the file is gone, or cannot be read any more"))
+                raise
+            except ProtocolError as error:
+                await stream.tell(Failed(FailureCode.REQUEST, str(error)))
+                raise
+        except (TransferError, ProtocolError) as error:
+            _log.info("sending to %s ended: %s", conn.remote, error)
+
+    async def _serve(self, stream: TransferStream, peer: PubKey) -> None:
+        request = await stream.next_message()
+        if not isinstance(request, Fetch):
+            raise ProtocolError("a transfer begins with a request")
+        if self._active[peer] >= self._limits.per_peer or self._active.total() >= self._limits.at_once:
+            await stream.tell(Failed(FailureCode.BUSY, "so many files are being sent already; try again later"))
+            return
+        self._active[peer] += 1
+        try:
+            await self._answer(stream, peer, request)
+        finally:
+            self._active -= Counter({peer: 1})
+
+    async def _answer(self, stream: TransferStream, peer: PubKey, request: Fetch) -> None:
+        offer = self._find(peer, request.id)
+        if offer is None:
+            await stream.tell(Failed(FailureCode.UNKNOWN, "nothing of that id is offered to this key"))
+            return
+        pace = Pace(PREPARING_SECONDS)
+
+        async def wait() -> None:
+            if pace.is_due():
+                await stream.tell(Preparing())
+
+        async with offer.opened(self._limiter) as file:
+            head = await file.prepare(wait)
+            if request.sha256 not in ("", head.sha256):
+                raise FileChanged("the file is another one than that which was begun with")
+            if request.offset > head.size:
+                raise ProtocolError(f"the file has {head.size} bytes, and is asked for from byte {request.offset}")
+            await stream.tell(head)
+            await self._send(stream, file, head, peer, request)
+        if not isinstance(await stream.next_message(), Received):
+            raise ProtocolError("a transfer ends with the word that the file was received")
+        self._progress(Sending(peer, request.id, head.size, head.size, received=True))
+
+    async def _send(
+        self, stream: TransferStream, file: OfferedFile, head: FileHead, peer: PubKey, request: Fetch
+    ) -> None:
+        pace = Pace()
+        for start in range(request.offset, head.size, PIECE_SIZE):
+            if pace.is_due():
+                self._progress(Sending(peer, request.id, start, head.size))
+            await stream.send(await file.read_frame(start, min(PIECE_SIZE, head.size - start)))
+        self._progress(Sending(peer, request.id, head.size, head.size))
+        await stream.tell(End())
