@@ -25,7 +25,7 @@ _FLAGS: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
 
 @final
 @dataclass(frozen=True, slots=True)
-class _Facts:
+class Facts:
     """What changes when a file does. Who hides a change from them is found out by the checksum, at the receiver."""
 
     device: int
@@ -57,7 +57,8 @@ class Offer:
         self.path: Final = path
         self.sha256 = sha256
         """Of the whole; empty until it is known."""
-        self._hashed: _Facts | None = None  # of the file, when its checksum was last found to be that
+        self.hashed: Facts | None = None
+        """Of the file, when its checksum was last found to be that."""
 
     @asynccontextmanager
     async def opened(self, limiter: CapacityLimiter) -> AsyncIterator[OfferedFile]:
@@ -97,7 +98,7 @@ class OfferedFile:
         self._offer = offer
         self._descriptor = descriptor
         self._limiter = limiter
-        self._facts = _Facts.of(descriptor)
+        self._facts = Facts.of(descriptor)
 
     async def prepare(self, between: Callable[[], Awaitable[None]]) -> FileHead:
         """Make sure that it is what is offered. What was found to be is not read again until it changes.
@@ -110,14 +111,14 @@ class OfferedFile:
             FileFailed: it cannot be read.
         """
         offer, size = self._offer, self._facts.size
-        if offer._hashed != self._facts or not offer.sha256:
+        if offer.hashed != self._facts or not offer.sha256:
             digest = hashlib.sha256()
             for start in range(0, size, HASH_STEP):
                 await to_thread.run_sync(self._hash, digest, start, limiter=self._limiter)
                 await between()
             if offer.sha256 not in ("", digest.hexdigest()):
                 raise self._changed()
-            offer.sha256, offer._hashed = digest.hexdigest(), self._facts
+            offer.sha256, offer.hashed = digest.hexdigest(), self._facts
         return FileHead(size, offer.sha256)
 
     async def read_frame(self, start: int, size: int) -> bytes:
@@ -143,7 +144,7 @@ class OfferedFile:
     def _read(self, start: int, size: int) -> bytes:
         try:
             data = os.pread(self._descriptor, size, start)
-            facts = _Facts.of(self._descriptor)
+            facts = Facts.of(self._descriptor)
         except OSError as error:
             raise _unreadable(self._offer.path, error) from error
         if len(data) < size or facts != self._facts:

@@ -11,7 +11,7 @@ PROGRESS_SECONDS: Final = 0.2
 
 @final
 class Pace:
-    """Says when the next time is; the first is at once.
+    """Says when the next time is; the first is so many seconds from now.
 
     Args:
         seconds: between two times.
@@ -19,7 +19,7 @@ class Pace:
 
     def __init__(self, seconds: float = PROGRESS_SECONDS) -> None:
         self._seconds = seconds
-        self._next = 0.0
+        self._next = time.monotonic() + seconds
 
     def is_due(self) -> bool:
         """Whether it is time; then the next is so many seconds later."""

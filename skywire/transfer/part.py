@@ -206,7 +206,7 @@ def open_part(folder: Path, name: str, origin: Origin, sha256: str = "") -> Part
     name = safe_name(name)
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        taken = set(os.listdir(folder))
+        taken = {each.name for each in folder.iterdir()}
         for number in range(MAX_SAME_NAME):
             part = folder / f"{numbered(name, number)}.part"
             if notes_path(part).name not in taken:
@@ -245,6 +245,8 @@ def _reopen(folder: Path, name: str, path: Path, notes: Notes, sha256: str) -> P
 
 def _begin(folder: Path, name: str, path: Path) -> Part | None:
     """Begin a part; None where there is something that is not ours."""
+    if os.path.lexists(path) and not stat.S_ISREG(path.lstat().st_mode):
+        return None
     descriptor = _lock(path, _FLAGS)
     if descriptor is not None and os.fstat(descriptor).st_size:
         os.close(descriptor)
@@ -257,13 +259,10 @@ def _lock(path: Path, flags: int) -> int | None:
 
     Raises:
         OSError: it cannot be opened.
-        FileFailed: it is no regular file.
     """
     with ExitStack() as stack:
         descriptor = os.open(path, flags, 0o600)
         stack.callback(os.close, descriptor)
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise FileFailed(f"{path} is no regular file: move it away")
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

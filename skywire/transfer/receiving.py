@@ -10,7 +10,7 @@ from typing import Final, Self, TypeAlias, final
 
 from anyio import BrokenResourceError, CancelScope, Event, create_memory_object_stream, to_thread
 
-from skywire.errors import ProtocolError
+from skywire.errors import NetworkError, ProtocolError
 from skywire.keys import PubKey
 from skywire.net.background import Background
 from skywire.net.conn import Conn
@@ -177,33 +177,34 @@ class Reception:
         return head
 
     async def _take(self, stream: TransferStream, head: FileHead, progress: Progress) -> None:
-        """Write down all pieces."""
-        pace = Pace()
+        """Write down all pieces. However that ends, what has come is written, but for a cancellation."""
         async with Background() as tasks, _Writer(self._part) as writer:
             tasks.start_soon(writer.run)
-            total = self._part.size
-            ended = False
-            while not ended:
-                if pace.is_due():
-                    progress(self._part.size, head.size)
-                try:
-                    events = await stream.next_events()
-                except Interrupted:
-                    await writer.finish()
-                    raise
-                for event in events:
-                    if ended:
-                        raise ProtocolError("the sender goes on after the end")
-                    if isinstance(event, bytes):
-                        total += len(event)
-                        if total > head.size:
-                            raise WrongSize(f"the sender sends more than the {head.size} bytes that it said there are")
-                        await writer.put(event)
-                    else:
-                        ended = _is_end(event)
-            if total < head.size:
-                raise WrongSize(f"the sender ends at byte {total} of {head.size}")
+            try:
+                size = await self._collect(stream, head, progress, writer)
+            except (NetworkError, ProtocolError, SenderFailed):
+                await writer.finish()
+                raise
             await writer.finish()
+        if size < head.size:
+            raise WrongSize(f"the sender ends at byte {size} of {head.size}")
+
+    async def _collect(self, stream: TransferStream, head: FileHead, progress: Progress, writer: _Writer) -> int:
+        """Have all pieces written; how many bytes there are in all then."""
+        size = self._part.size
+        progress(size, head.size)
+        pace = Pace()
+        while True:
+            for event in await stream.next_events():
+                if not isinstance(event, bytes):
+                    _require_end(event)
+                    return size
+                size += len(event)
+                if size > head.size:
+                    raise WrongSize(f"the sender sends more than the {head.size} bytes that it said there are")
+                await writer.put(event)
+            if pace.is_due():
+                progress(self._part.size, head.size)
 
 
 @final
@@ -271,11 +272,10 @@ async def _answer(stream: TransferStream) -> FileHead:
     raise Stalled("the sender prepares the file without end")
 
 
-def _is_end(message: Message) -> bool:
+def _require_end(message: Message) -> None:
     _raise_failed(message)
     if not isinstance(message, End):
         raise ProtocolError("the sender says something else than the end behind a file")
-    return True
 
 
 def _raise_failed(message: Message) -> None:

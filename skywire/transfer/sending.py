@@ -137,6 +137,7 @@ class Sender:
     async def _send(
         self, stream: TransferStream, file: OfferedFile, head: FileHead, peer: PubKey, request: Fetch
     ) -> None:
+        self._progress(Sending(peer, request.id, request.offset, head.size))
         pace = Pace()
         for start in range(request.offset, head.size, PIECE_SIZE):
             if pace.is_due():

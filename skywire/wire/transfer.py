@@ -1,7 +1,7 @@
 """Fetching a file: what the two ends say to each other, and how the bytes travel between.
 
-Everything is a frame: a head of 4 bytes, big-endian, and a body. Where the highest bit of the head is 0, the rest is the
-length of a message, a JSON object; where it is 1, the length of a piece of the file::
+Everything is a frame: a head of 4 bytes, big-endian, and a body. Where the highest bit of the head is 0, the rest is
+the length of a message, a JSON object; where it is 1, the length of a piece of the file::
 
     receiver                                        sender
     fetch: id, offset, sha256  ------------------>
