@@ -9,14 +9,14 @@ import json
 import resource
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 from anyio import create_task_group, sleep_forever
 
 import skywire
-from skywire import Address, HostPort, Network, Owner, PkTcpNetwork, SingleHandler
+from skywire import Address, Conn, HostPort, Network, Owner, PkTcpNetwork, SingleHandler
 from skywire.dmsg import DmsgNetwork
 from skywire.dmsg.discovery.directory import Directory
 from skywire.dmsg.discovery.http_client import HttpDiscovery
@@ -26,7 +26,9 @@ from skywire.dmsg.relay import Relay
 from skywire.http.server import HttpServer
 from skywire.transfer import Offer, OfferTable, Sender, TransferLimits, Wanted, receiving
 from skywire.wire.discovery import Rules
+from skywire.wire.transfer import FileHead, encode_message
 from tests.net.meetings import CLIENT, SERVER, STRANGER
+from tests.transfer.sides import checksum, pieces, request
 
 LOOPBACK = HostPort("127.0.0.1", 0)
 PORT = 64
@@ -34,7 +36,8 @@ LIMITS = TransferLimits(spare_bytes=0)
 
 
 def tell(**facts: object) -> None:
-    print(json.dumps(facts), flush=True)
+    sys.stdout.write(f"{json.dumps(facts)}\n")
+    sys.stdout.flush()
 
 
 def peak() -> int:
@@ -82,6 +85,22 @@ async def serve(url: str, path: str) -> None:
         await sleep_forever()
 
 
+async def stop(path: str, size: str) -> None:
+    """Offers a file, and stops after so many bytes of it; says where."""
+    content = Path(path).read_bytes()
+
+    async def handle(conn: Conn) -> None:
+        await request(conn)
+        await conn.send(encode_message(FileHead(len(content), checksum(content))) + pieces(content[: int(size)]))
+        await sleep_forever()
+
+    async with create_task_group() as tasks:
+        network = PkTcpNetwork(SERVER, listen=[LOOPBACK])
+        await tasks.start(network.serve, SingleHandler(handle, peers={CLIENT.public}))
+        tell(address=str(network.addresses[0]))
+        await sleep_forever()
+
+
 async def fetch(url: str, address: str, folder: str) -> None:
     """Fetches it; says how long it took, and the peaks of memory before and at the end."""
     if url:
@@ -101,6 +120,7 @@ async def fetch_over(network: Network, address: Address, folder: Path) -> None:
     tell(path=str(fetched.path), size=fetched.size, resumed=resumed, seconds=seconds, before=before, peak=peak())
 
 
+ROLES: dict[str, Callable[..., Awaitable[None]]] = {"relay": relay, "serve": serve, "stop": stop, "fetch": fetch}
+
 if __name__ == "__main__":
-    roles = {"relay": relay, "serve": serve, "fetch": fetch}
-    skywire.run(roles[sys.argv[1]], *sys.argv[2:])
+    skywire.run(ROLES[sys.argv[1]], *sys.argv[2:])

@@ -6,17 +6,13 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
-from anyio import fail_after, sleep, sleep_forever
 
-from skywire import Conn
-from skywire.wire.transfer import FileHead, encode_message
-from tests.net.meetings import Port, Served, pktcp
-from tests.transfer.sides import checksum, pieces, request, some_bytes
+from tests.transfer.sides import some_bytes
 
 LARGE = 96 << 20
 GROWTH = 24 << 20
@@ -54,7 +50,11 @@ def transfer(path: Path, folder: Path, network: str) -> tuple[dict[str, object],
         serving = told(server)
         fetched = told(stack.enter_context(role("fetch", url, str(serving["address"]), str(folder))))
         sent = told(server)
-    return fetched, number(sent, "peak") - number(serving, "before"), number(fetched, "peak") - number(fetched, "before")
+    return (
+        fetched,
+        number(sent, "peak") - number(serving, "before"),
+        number(fetched, "peak") - number(fetched, "before"),
+    )
 
 
 @pytest.mark.parametrize("network", ["tcp", "dmsg"])
@@ -76,7 +76,10 @@ def test_a_killed_receiver_goes_on(tmp_path: Path) -> None:
     path.write_bytes(content)
     folder = tmp_path / "received"
     part = folder / "file.bin.part"
-    with half_sent(tmp_path, content) as address, role("fetch", "", address, str(folder)) as process:
+    with (
+        role("stop", str(path), "3200000") as server,
+        role("fetch", "", str(told(server)["address"]), str(folder)) as process,
+    ):
         wait_until(lambda: part.exists() and part.stat().st_size >= 2_000_000)
         process.kill()
         process.wait()
