@@ -25,7 +25,7 @@ MAX_SAME_NAME: Final = 10_000
 """Files of one name that a folder takes."""
 HASH_STEP: Final = 16 << 20
 """Bytes that are hashed between two chances to be cancelled."""
-SYNC_SIZE: Final = 64 << 20
+SYNC_SIZE: Final = 256 << 20
 """Bytes after which what was written is made to last, so that the end is not one long wait."""
 _READ_SIZE: Final = 1 << 20
 _FLAGS: Final = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
