@@ -11,6 +11,7 @@ from skywire.transfer.errors import (
     FileFailed,
     Interrupted,
     NoSpace,
+    OfferUnwanted,
     SenderFailed,
     Stalled,
     TooLarge,
@@ -22,11 +23,12 @@ from skywire.transfer.limits import TransferLimits
 from skywire.transfer.names import safe_name
 from skywire.transfer.offers import Offer, OfferTable
 from skywire.transfer.receiving import Fetched, Reception, Wanted, receiving
-from skywire.transfer.sending import Sender, Sending
-from skywire.wire.transfer import FailureCode
+from skywire.transfer.sending import Sender, Sending, announce
+from skywire.wire.transfer import Announcement, FailureCode
 
 __all__ = [
     "AlreadyReceiving",
+    "Announcement",
     "FailureCode",
     "Fetched",
     "FileChanged",
@@ -35,6 +37,7 @@ __all__ = [
     "NoSpace",
     "Offer",
     "OfferTable",
+    "OfferUnwanted",
     "Reception",
     "Sender",
     "SenderFailed",
@@ -46,6 +49,7 @@ __all__ = [
     "Wanted",
     "WrongChecksum",
     "WrongSize",
+    "announce",
     "receiving",
     "safe_name",
 ]

@@ -9,6 +9,7 @@ The tree, below :class:`skywire.errors.SkywireError`::
     │ └ Stalled             nothing moved for too long (also a TimeoutError)
     ├ WrongSize             the sender says one size and sends another (also a ProtocolError); the part is removed
     ├ WrongChecksum         what came has another checksum (also a ProtocolError); the part is removed
+    ├ OfferUnwanted         the receiver does not take an offer
     ├ TooLarge              it has more bytes than are taken
     ├ NoSpace               it does not fit on the disk; what was written stays
     ├ AlreadyReceiving      the same file is being received already
@@ -60,6 +61,10 @@ class WrongSize(TransferError, ProtocolError):
 
 class WrongChecksum(TransferError, ProtocolError):
     """What came is not what the checksum is of."""
+
+
+class OfferUnwanted(TransferError):
+    """Who is offered a file does not want it; the text says why, and is told to the peer."""
 
 
 class TooLarge(TransferError):

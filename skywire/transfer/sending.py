@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final, TypeAlias, final
 
@@ -13,12 +13,12 @@ from anyio import CapacityLimiter
 from skywire.errors import ProtocolError
 from skywire.keys import PubKey
 from skywire.net.conn import Conn
-from skywire.transfer.errors import FileChanged, FileFailed, TransferError
+from skywire.transfer.errors import FileChanged, FileFailed, OfferUnwanted, TransferError
 from skywire.transfer.limits import TransferLimits
 from skywire.transfer.offers import Offer, OfferedFile
 from skywire.transfer.pace import Pace
 from skywire.transfer.streams import TransferStream
-from skywire.wire.transfer import End, Failed, FailureCode, Fetch, FileHead, Preparing, Received
+from skywire.wire.transfer import Announcement, End, Failed, FailureCode, Fetch, FileHead, Preparing, Received, Taken
 
 PIECE_SIZE: Final = 524288
 """Bytes that are read and sent at a time; all that a slow receiver costs, beside what the connection holds."""
@@ -49,6 +49,8 @@ class Sending:
     received: bool = False
 
 
+Take: TypeAlias = Callable[[PubKey, Announcement], Awaitable[None]]
+"""Writes down what a peer offers, once however often it is told; or raises :class:`OfferUnwanted`."""
 Find: TypeAlias = Callable[[PubKey, str], Offer | None]
 """Gives what a peer is offered under an id."""
 
@@ -61,6 +63,7 @@ class Sender:
         find: gives what a peer is offered under an id; asked once for each request.
         limits: what it may cost.
         progress: told how far files are: at the begin, a few times a second, and when the receiver has all.
+        take: takes what peers offer; None to take nothing.
     """
 
     def __init__(
@@ -69,15 +72,17 @@ class Sender:
         *,
         limits: TransferLimits = TransferLimits(),
         progress: Callable[[Sending], None] = lambda sending: None,
+        take: Take | None = None,
     ) -> None:
         self._find = find
         self._limits = limits
         self._progress = progress
+        self._take = take
         self._active: Counter[PubKey] = Counter()
         self._limiter = CapacityLimiter(_THREADS)
 
     async def serve(self, conn: Conn) -> None:
-        """Serve one connection, on which the peer asks for one file. A handler for a dispatcher; closes nothing.
+        """Serve one connection, on which the peer asks for a file, or offers one. A handler for a dispatcher.
 
         What goes wrong is told to the peer where that is possible, and logged.
         """
@@ -100,6 +105,9 @@ class Sender:
 
     async def _serve(self, stream: TransferStream, peer: PubKey) -> None:
         request = await stream.next_message()
+        if isinstance(request, Announcement):
+            await self._take_offer(stream, peer, request)
+            return
         if not isinstance(request, Fetch):
             raise ProtocolError("a transfer begins with a request")
         if self._active[peer] >= self._limits.per_peer or self._active.total() >= self._limits.at_once:
@@ -110,6 +118,16 @@ class Sender:
             await self._answer(stream, peer, request)
         finally:
             self._active -= Counter({peer: 1})
+
+    async def _take_offer(self, stream: TransferStream, peer: PubKey, announcement: Announcement) -> None:
+        try:
+            if self._take is None:
+                raise OfferUnwanted("no files are taken here")
+            await self._take(peer, announcement)
+        except OfferUnwanted as error:
+            await stream.tell(Failed(FailureCode.UNWANTED, str(error)))
+        else:
+            await stream.tell(Taken())
 
     async def _answer(self, stream: TransferStream, peer: PubKey, request: Fetch) -> None:
         offer = self._find(peer, request.id)
@@ -145,3 +163,25 @@ class Sender:
             await stream.send(await file.read_frame(start, min(PIECE_SIZE, head.size - start)))
         self._progress(Sending(peer, request.id, head.size, head.size))
         await stream.tell(End())
+
+
+async def announce(conn: Conn, announcement: Announcement, *, limits: TransferLimits = TransferLimits()) -> None:
+    """Tell a peer that there is a file for it; returns when it has written that down.
+
+    Args:
+        conn: to it; used up by this, and not closed.
+        announcement: what there is.
+        limits: how long it may take.
+
+    Raises:
+        OfferUnwanted: it does not want it.
+        Interrupted: the connection ended; it may have it, and may be told again.
+        ProtocolError: its answer makes no sense.
+    """
+    stream = TransferStream(conn, limits.stall_seconds)
+    await stream.tell(announcement)
+    answer = await stream.next_message()
+    if isinstance(answer, Failed):
+        raise OfferUnwanted(f"{conn.remote} does not take the file: {answer.reason or answer.code}")
+    if not isinstance(answer, Taken):
+        raise ProtocolError(f"{conn.remote} answers to an offer with something else")

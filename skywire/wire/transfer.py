@@ -12,6 +12,12 @@ the length of a message, a JSON object; where it is 1, the length of a piece of 
     received                   ------------------>                 it is whole, checked and on disk
 
 Instead of any of its messages, and between pieces, the sender may say ``failed``, after which nothing comes.
+
+That there is a file to fetch, the peer is told in whatever way the two have, or on a connection of its own::
+
+    sender                                          receiver
+    offer: id, name, size, sha256, text  -------->
+                               <------------------  taken         it is on its disk, and it may fetch; or ``failed``
 """
 
 from __future__ import annotations
@@ -27,7 +33,7 @@ from skywire.errors import LocalProtocolError, ProtocolError
 
 VERSION: Final = 1
 """Of all that is described here; a receiver says it first."""
-MAX_MESSAGE: Final = 4096
+MAX_MESSAGE: Final = 32768
 """Most bytes of a message without its head."""
 MAX_PIECE: Final = 1 << 20
 """Most bytes of a piece without its head."""
@@ -35,6 +41,10 @@ MAX_SIZE: Final = 2**63 - 1
 """Most bytes of a file."""
 MAX_REASON: Final = 200
 """Characters of a reason; what is longer is cut."""
+MAX_NAME: Final = 255
+"""Characters of the name of a file."""
+MAX_TEXT: Final = 4096
+"""Bytes of UTF-8 of the words that go with an offer."""
 HEAD_SIZE: Final = 4
 """Bytes before each message and piece."""
 
@@ -47,7 +57,7 @@ _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 @final
 @unique
 class FailureCode(StrEnum):
-    """Why a sender sends nothing, or nothing more."""
+    """Why a sender sends nothing, or nothing more, or a receiver does not take an offer."""
 
     UNKNOWN = "unknown"
     """It offers nothing of that id to this peer."""
@@ -59,6 +69,8 @@ class FailureCode(StrEnum):
     """The file is gone, or cannot be read."""
     REQUEST = "request"
     """The request breaks a rule, or is of another version."""
+    UNWANTED = "unwanted"
+    """The receiver takes no offers, or not this one."""
     OTHER = "other"
     """Something else; also every code that is not known here."""
 
@@ -88,6 +100,47 @@ class Fetch:
             raise ValueError(f"an offset is 0 to {MAX_SIZE}")
         if self.sha256 or self.offset:
             check_sha256(self.sha256)
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Announcement:
+    """That there is a file to fetch.
+
+    Args:
+        id: of the offer, as in :class:`Fetch`.
+        name: of the file, 1 to 255 characters; to be made safe before it is used.
+        size: bytes.
+        sha256: of the whole, 64 hexadecimal digits.
+        text: words that go with it, up to 4096 bytes of UTF-8.
+
+    Raises:
+        ValueError: one of them is something else.
+    """
+
+    id: str
+    name: str
+    size: int
+    sha256: str
+    text: str = ""
+
+    def __post_init__(self) -> None:
+        Fetch(self.id)
+        FileHead(self.size, self.sha256)
+        if not 1 <= len(self.name) <= MAX_NAME:
+            raise ValueError(f"the name of a file has 1 to {MAX_NAME} characters")
+        try:
+            length = len(f"{self.name}{self.text}".encode()) - len(self.name.encode())
+        except UnicodeEncodeError:
+            raise ValueError("half a character is no text") from None
+        if length > MAX_TEXT:
+            raise ValueError(f"the words to a file have at most {MAX_TEXT} bytes")
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """The receiver has written the offer down."""
 
 
 @final
@@ -148,7 +201,7 @@ class Failed:
         object.__setattr__(self, "reason", reason)
 
 
-Message: TypeAlias = Fetch | Preparing | FileHead | End | Received | Failed
+Message: TypeAlias = Announcement | Taken | Fetch | Preparing | FileHead | End | Received | Failed
 
 
 def check_sha256(text: str) -> None:
@@ -167,6 +220,9 @@ def encode_message(message: Message) -> bytes:
     match message:
         case Fetch(id, offset, sha256):
             members = {"type": "fetch", "version": VERSION, "id": id, "offset": offset, "sha256": sha256}
+        case Announcement(id, name, size, sha256, text):
+            members = {"type": "offer", "version": VERSION, "id": id, "name": name, "size": size, "sha256": sha256}
+            members["text"] = text
         case FileHead(size, sha256):
             members = {"type": "file", "size": size, "sha256": sha256}
         case Failed(code, reason):
@@ -175,6 +231,8 @@ def encode_message(message: Message) -> bytes:
             members = {"type": "preparing"}
         case End():
             members = {"type": "end"}
+        case Taken():
+            members = {"type": "taken"}
         case _:
             members = {"type": "received"}
     body = json.dumps(members, separators=(",", ":"), ensure_ascii=False).encode()
@@ -207,10 +265,20 @@ def decode_message(body: bytes) -> Message:
         raise ProtocolError("a message of a file transfer is a JSON object") from None
     try:
         match members:
-            case {"type": "fetch", "version": version} if type(version) is not int or version != VERSION:
+            case {"type": "fetch" | "offer", "version": version} if type(version) is not int or version != VERSION:
                 raise ProtocolError(f"version {VERSION} of file transfer is spoken here")
             case {"type": "fetch", "id": str(id), "offset": int(offset), "sha256": str(sha256), "version": _}:
                 return Fetch(id, _whole(offset), sha256)
+            case {
+                "type": "offer",
+                "id": str(id),
+                "name": str(name),
+                "size": int(size),
+                "sha256": str(sha256),
+                "text": str(text),
+                "version": _,
+            }:
+                return Announcement(id, name, _whole(size), sha256, text)
             case {"type": "file", "size": int(size), "sha256": str(sha256)}:
                 return FileHead(_whole(size), sha256)
             case {"type": "failed", "code": str(code), "reason": str(reason)}:
@@ -223,7 +291,7 @@ def decode_message(body: bytes) -> Message:
 
 
 _CODES: Final = {code.value: code for code in FailureCode}
-_BARE: Final[dict[str, Message]] = {"preparing": Preparing(), "end": End(), "received": Received()}
+_BARE: Final[dict[str, Message]] = {"preparing": Preparing(), "end": End(), "taken": Taken(), "received": Received()}
 
 
 def _whole(number: int) -> int:

@@ -9,6 +9,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from anyio import sleep_forever
+
 from skywire import Conn
 from skywire.transfer import Fetched, Offer, OfferTable, Sender, Sending, TransferLimits, Wanted, receiving
 from skywire.wire.transfer import Fetch, Message, TransferReader, encode_message, piece_head
@@ -97,3 +99,16 @@ async def request(conn: Conn) -> Fetch:
         pass
     assert isinstance(events[0], Fetch)
     return events[0]
+
+
+def answers(answer: bytes | None) -> Callable[[Conn], Awaitable[None]]:
+    """A peer that takes something, and answers with that; with None it never answers."""
+
+    async def handle(conn: Conn) -> None:
+        await conn.receive()
+        if answer is None:
+            await sleep_forever()
+        elif answer:
+            await conn.send(answer)
+
+    return handle

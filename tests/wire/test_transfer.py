@@ -10,9 +10,12 @@ from skywire.errors import LocalProtocolError, ProtocolError
 from skywire.wire.transfer import (
     HEAD_SIZE,
     MAX_MESSAGE,
+    MAX_NAME,
     MAX_PIECE,
     MAX_REASON,
     MAX_SIZE,
+    MAX_TEXT,
+    Announcement,
     End,
     Failed,
     FailureCode,
@@ -21,6 +24,7 @@ from skywire.wire.transfer import (
     Message,
     Preparing,
     Received,
+    Taken,
     TransferReader,
     decode_message,
     encode_message,
@@ -34,9 +38,12 @@ sizes = st.integers(0, MAX_SIZE)
 ids = st.from_regex(r"[0-9A-Za-z_-]{1,64}", fullmatch=True)
 messages: st.SearchStrategy[Message] = st.one_of(
     st.builds(Fetch, ids, sizes, checksums),
+    st.builds(
+        Announcement, ids, st.text("aé/\n\U00020000", min_size=1, max_size=255), sizes, checksums, st.text(max_size=500)
+    ),
     st.builds(FileHead, sizes, checksums),
     st.builds(Failed, st.sampled_from(FailureCode), st.text(max_size=300)),
-    st.sampled_from([Preparing(), End(), Received()]),
+    st.sampled_from([Preparing(), End(), Received(), Taken()]),
 )
 
 
@@ -107,6 +114,13 @@ def test_any_bytes_give_an_error_or_wait_for_more(data: bytes) -> None:
         b'{"type":"file","size":1.5,"sha256":"%b"}' % SHA256.encode(),
         b'{"type":"file","size":1,"sha256":""}',
         b'{"type":"failed","code":"busy"}',
+        b'{"type":"offer","version":2,"id":"a","name":"b","size":1,"sha256":"%b","text":""}' % SHA256.encode(),
+        b'{"type":"offer","version":1,"id":"a","name":"","size":1,"sha256":"%b","text":""}' % SHA256.encode(),
+        b'{"type":"offer","version":1,"id":"a","name":"b","size":true,"sha256":"%b","text":""}' % SHA256.encode(),
+        b'{"type":"offer","version":1,"id":"/","name":"b","size":1,"sha256":"%b","text":""}' % SHA256.encode(),
+        b'{"type":"offer","version":1,"id":"a","name":"\\ud800","size":1,"sha256":"%b","text":""}' % SHA256.encode(),
+        b'{"type":"offer","version":1,"id":"a","name":"b","size":1,"sha256":"%b","text":"%b"}'
+        % (SHA256.encode(), b"x" * 4097),
     ],
 )
 def test_what_is_no_message_is_refused(body: bytes) -> None:
@@ -117,6 +131,11 @@ def test_what_is_no_message_is_refused(body: bytes) -> None:
     assert found == [Preparing()]
     assert reader.error is not None
     assert reader.receive(encode_message(End())) == []
+
+
+def test_the_longest_offer_fits_into_a_message() -> None:
+    offer = Announcement("a" * 64, "\x01" * MAX_NAME, MAX_SIZE, SHA256, "\x01" * MAX_TEXT)
+    assert TransferReader().receive(encode_message(offer)) == [offer]
 
 
 def test_members_and_codes_of_later_versions_are_no_error() -> None:
