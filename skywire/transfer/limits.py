@@ -17,6 +17,7 @@ class TransferLimits:
         spare_bytes: bytes of the disk that are left free when a file is received.
         per_peer: files that one peer is sent at a time; at least 1.
         at_once: files that all peers together are sent at a time; at least 1.
+        preparing_seconds: between two words to a receiver that waits for a file to be read; less than what it waits.
     """
 
     stall_seconds: float = 60.0
@@ -24,6 +25,7 @@ class TransferLimits:
     spare_bytes: int = 64 << 20
     per_peer: int = 4
     at_once: int = 32
+    preparing_seconds: float = 5.0
 
     def __post_init__(self) -> None:
         if not self.stall_seconds > 0:

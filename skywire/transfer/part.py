@@ -235,7 +235,8 @@ def _reopen(folder: Path, name: str, path: Path, notes: Notes, sha256: str) -> P
         raise AlreadyReceiving(f"{path.name.removesuffix('.part')} is being received already")
     facts = os.fstat(descriptor)
     # With a second link it has got its name, and the attempt ended before the part was taken away.
-    if facts.st_nlink > 1 or facts.st_size > notes.head.size or notes.head.sha256 != (sha256 or notes.head.sha256):
+    is_usable = _is_private(facts) and facts.st_size <= notes.head.size
+    if not is_usable or notes.head.sha256 != (sha256 or notes.head.sha256):
         path.unlink()
         notes_path(path).unlink(missing_ok=True)
         os.close(descriptor)
@@ -248,10 +249,14 @@ def _begin(folder: Path, name: str, path: Path) -> Part | None:
     if os.path.lexists(path) and not stat.S_ISREG(path.lstat().st_mode):
         return None
     descriptor = _lock(path, _FLAGS)
-    if descriptor is not None and os.fstat(descriptor).st_size:
+    if descriptor is None:
+        return None
+    facts = os.fstat(descriptor)
+    # An empty one is what an attempt leaves that was killed before it knew more.
+    if facts.st_size or not _is_private(facts):
         os.close(descriptor)
         return None
-    return None if descriptor is None else Part(folder, name, path, descriptor, None)
+    return Part(folder, name, path, descriptor, None)
 
 
 def _lock(path: Path, flags: int) -> int | None:
@@ -271,6 +276,11 @@ def _lock(path: Path, flags: int) -> int | None:
             return None
         stack.pop_all()
         return descriptor
+
+
+def _is_private(facts: os.stat_result) -> bool:
+    """Whether nobody else can read or write it, and it has no other name."""
+    return not facts.st_mode & 0o077 and facts.st_uid == os.geteuid() and facts.st_nlink == 1
 
 
 def _is_at(descriptor: int, path: Path) -> bool:

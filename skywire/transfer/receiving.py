@@ -26,6 +26,7 @@ from skywire.transfer.errors import (
     WrongSize,
 )
 from skywire.transfer.limits import TransferLimits
+from skywire.transfer.names import safe_name
 from skywire.transfer.notes import Notes, Origin
 from skywire.transfer.pace import Pace
 from skywire.transfer.part import Part, open_part
@@ -120,6 +121,7 @@ class Reception:
     def __init__(self, part: Part, wanted: Wanted, limits: TransferLimits) -> None:
         self._part = part
         self._wanted = wanted
+        self._name = safe_name(wanted.name)
         self._limits = limits
 
     @property
@@ -145,7 +147,7 @@ class Reception:
             head = await self._ask(stream)
             await self._take(stream, head, progress)
             if self._part.sha256 != head.sha256:
-                raise WrongChecksum(f"what came of {self._wanted.name!r} has another checksum than the sender said")
+                raise WrongChecksum(f"what came of {self._name} has another checksum than the sender said")
         except (FileChanged, WrongSize, WrongChecksum):
             await to_thread.run_sync(self._part.discard)
             raise
@@ -164,14 +166,14 @@ class Reception:
         if head.sha256 != (wanted.sha256 or head.sha256) or head.size != (
             head.size if wanted.size is None else wanted.size
         ):
-            raise FileChanged(f"the sender has another file than {wanted.name!r} by now")
+            raise FileChanged(f"the sender has another file than {self._name} by now")
         if known not in (None, head):
             raise FileChanged(f"the sender has another file by now than the one that {part.path.name} is of")
         _check_size(head.size, self._limits)
         missing = head.size - part.size
         free = await to_thread.run_sync(part.free_bytes) - self._limits.spare_bytes
         if missing > max(free, 0):
-            raise NoSpace(f"{missing} bytes are missing of {wanted.name!r}, and the disk has room for {max(free, 0)}")
+            raise NoSpace(f"{missing} bytes are missing of {self._name}, and the disk has room for {max(free, 0)}")
         if known is None:
             await to_thread.run_sync(part.note, Notes(Origin(wanted.peer, wanted.id), head))
         return head

@@ -22,8 +22,6 @@ from skywire.wire.transfer import Announcement, End, Failed, FailureCode, Fetch,
 
 PIECE_SIZE: Final = 524288
 """Bytes that are read and sent at a time; all that a slow receiver costs, beside what the connection holds."""
-PREPARING_SECONDS: Final = 5.0
-"""Between two words to a receiver that waits for the file to be read."""
 _THREADS: Final = 4
 
 _log: Final = logging.getLogger("skywire.transfer")
@@ -134,7 +132,7 @@ class Sender:
         if offer is None:
             await stream.tell(Failed(FailureCode.UNKNOWN, "nothing of that id is offered to this key"))
             return
-        pace = Pace(PREPARING_SECONDS)
+        pace = Pace(self._limits.preparing_seconds)
 
         async def wait() -> None:
             if pace.is_due():

@@ -284,6 +284,13 @@ async def test_a_file_that_is_not_what_it_was(tmp_path: Path) -> None:
     assert str(tmp_path) not in str(caught.value)
 
 
+async def test_a_receiver_that_does_not_say_that_it_has_the_file(tmp_path: Path) -> None:
+    async with offering(memory, tmp_path, b"abc") as sides, await sides.served.dial() as conn:
+        found = await answer_to(conn, encode_message(Fetch(ID)) + encode_message(End()))
+    assert found[:3] == [FileHead(3, checksum(b"abc")), b"abc", End()]
+    assert not any(sending.received for sending in sides.sendings)
+
+
 @pytest.mark.parametrize("mode", ["ab", "r+b", "wb"])
 async def test_a_file_that_changes_while_it_is_sent(tmp_path: Path, mode: str) -> None:
     path = tmp_path / "offered"

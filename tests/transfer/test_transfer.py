@@ -12,8 +12,18 @@ from anyio import CancelScope, create_task_group, fail_after
 from anyio.lowlevel import checkpoint
 
 from skywire import Conn
-from skywire.transfer import AlreadyReceiving, FileChanged, Interrupted, Offer, Sending, Wanted, receiving
-from skywire.wire.transfer import FileHead, encode_message
+from skywire.transfer import (
+    AlreadyReceiving,
+    FileChanged,
+    FileFailed,
+    Interrupted,
+    Offer,
+    Sending,
+    TransferLimits,
+    Wanted,
+    receiving,
+)
+from skywire.wire.transfer import Fetch, FileHead, Preparing, TransferReader, encode_message
 from tests.net.cancelling import at_each_await
 from tests.net.meetings import CLIENT, MEETINGS, SERVER, Meeting, Port, memory
 from tests.transfer.sides import ID, ROOMY, Sides, checksum, offering, pieces, request, says, some_bytes
@@ -117,6 +127,7 @@ def leave_part(sides: Sides, content: bytes, *, head: FileHead = HEAD) -> None:
     """Leave a part as a former attempt does."""
     sides.folder.mkdir(exist_ok=True)
     sides.part.write_bytes(content)
+    sides.part.chmod(0o600)
     notes = {"peer": str(SERVER.public), "id": ID, "size": head.size, "sha256": head.sha256}
     sides.part.with_name("file.bin.part.json").write_text(json.dumps(notes))
 
@@ -197,6 +208,55 @@ async def test_what_got_its_name_just_before_the_end_is_not_touched(tmp_path: Pa
     assert fetched.path.name == "file (1).bin"
     assert (sides.folder / "file.bin").read_bytes() == CONTENT
     assert sides.names() == {"file.bin", "file (1).bin"}
+
+
+@pytest.mark.parametrize("notes", [b"", b"[]", b"{", b"\xff", b'{"peer": "x", "id": "a", "size": 1, "sha256": ""}'])
+async def test_a_part_with_notes_that_make_no_sense_is_left_alone(tmp_path: Path, notes: bytes) -> None:
+    async with offering(memory, tmp_path, CONTENT) as sides:
+        sides.folder.mkdir()
+        sides.part.write_bytes(b"mine")
+        (sides.folder / "file.bin.part.json").write_bytes(notes)
+        fetched = await sides.fetch()
+    assert fetched.path.read_bytes() == CONTENT
+    assert sides.part.read_bytes() == b"mine"
+    assert sides.names() == {"file.bin", "file.bin.part", "file.bin.part.json"}
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o644])
+async def test_an_empty_part_is_used_if_nobody_else_can_read_it(tmp_path: Path, mode: int) -> None:
+    async with offering(memory, tmp_path, CONTENT) as sides:
+        sides.folder.mkdir()
+        sides.part.touch()
+        sides.part.chmod(mode)
+        fetched = await sides.fetch()
+    assert stat.S_IMODE(fetched.path.stat().st_mode) == 0o600
+    assert sides.part.exists() == (mode != 0o600)
+
+
+async def test_notes_without_a_part_are_removed(tmp_path: Path) -> None:
+    async with offering(memory, tmp_path, CONTENT) as sides:
+        leave_part(sides, b"")
+        sides.part.unlink()
+        await sides.fetch()
+    assert (sides.folder / "file.bin").read_bytes() == CONTENT
+
+
+async def test_a_part_that_is_taken_away_meanwhile(tmp_path: Path) -> None:
+    async with offering(memory, tmp_path, CONTENT) as sides:
+        with pytest.raises(FileFailed, match="not any more the file that was written"):
+            await sides.fetch(progress=lambda done, size: sides.part.unlink(missing_ok=True))
+        await sides.fetch()
+
+
+async def test_who_waits_for_a_file_to_be_read_hears_of_it(tmp_path: Path) -> None:
+    limits = TransferLimits(preparing_seconds=1e-9, spare_bytes=0)
+    async with offering(memory, tmp_path, CONTENT, limits=limits) as sides, await sides.served.dial() as conn:
+        await conn.send(encode_message(Fetch(ID)))
+        reader = TransferReader()
+        events = reader.receive(await conn.receive())
+        while len(events) < 2:
+            events += reader.receive(await conn.receive())
+        assert events[:2] == [Preparing(), HEAD]
 
 
 async def test_links_and_folders_in_the_way_are_passed_by(tmp_path: Path) -> None:
