@@ -64,7 +64,7 @@ FLOORS = [
     {"skywire.app"},
     {"skywire.embedded"},
     {"skywire.dmsg", "skywire.pktcp"},
-    {"skywire.http"},
+    {"skywire.http", "skywire.transfer"},
     {"skywire.net", "skywire.runtime"},
     {"skywire.wire"},
     {"skywire.keys", "skywire.keyfile"},
