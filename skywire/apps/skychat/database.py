@@ -134,6 +134,8 @@ class Database:
                 connection = _connect(path)
             except _Unfit as again:
                 raise ChatError(f"{path} {again}") from None
+            # Whoever remembers a change of the old file is to see all of the new one.
+            connection.execute("UPDATE counter SET change = ?", (time.time_ns() // 10**6,))
         return cls(path, connection, trouble)
 
     def _work(self, work: Callable[[sqlite3.Connection], T]) -> T:
