@@ -109,7 +109,11 @@ class Exchange:
         peer = conn.remote.pk
         if peer == self._host.public or not self._has_room(peer):
             return
-        await self._run(self._link(conn, dialled=False))
+        link = self._link(conn, dialled=False)
+        self.links.add(link)
+        if (courier := self._couriers.get(peer)) is not None:
+            courier.connected()
+        await self._run(link)
 
     def best(self, peer: PubKey) -> Link | None:
         """See :class:`skywire.apps.skychat.courier.Reach`."""
@@ -122,6 +126,7 @@ class Exchange:
     async def dial(self, peer: PubKey) -> Link:
         """See :class:`skywire.apps.skychat.courier.Reach`."""
         link = self._link(await self._connect(peer), dialled=True)
+        self.links.add(link)  # at once, or the next look would find none, and another would be made
         self._tasks.start_soon(self._run, link)
         return link
 
@@ -186,12 +191,10 @@ class Exchange:
     async def _run(self, link: Link) -> None:
         """Take what a peer says until its connection ends."""
         try:
-            with self.links.joined(link):
-                if (courier := self._couriers.get(link.peer)) is not None and not link.dialled:
-                    courier.connected()
-                with link.alive():
-                    await self._listen(link)
+            with link.alive():
+                await self._listen(link)
         finally:
+            self.links.remove(link)
             if (courier := self._couriers.get(link.peer)) is not None:
                 courier.look()
             await link.close()
