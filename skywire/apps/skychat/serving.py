@@ -53,6 +53,7 @@ async def serve(host: AppHost, options: SkychatOptions, *, task_status: TaskStat
         files = await stack.enter_async_context(files_of(chat, host, options))
         await stack.enter_async_context(host.serve(CHAT, chat.exchange.serve, label="chat", peers=chat.access))
         await stack.enter_async_context(host.serve(FILES, files.serve, label="files", peers=chat.access))
+        stack.callback(chat.exchange.links.end_all)  # first of all: else the ports would wait for them
         await _report(host, chat)
         task_status.started()
         await _look_after(host, chat)
