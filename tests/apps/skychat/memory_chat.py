@@ -25,7 +25,8 @@ from skywire.keys import PubKey, SecKey
 
 ALICE = SecKey(b"\x11" * 32).public
 BOB = SecKey(b"\x22" * 32).public
-"""Whose chat it is, and a peer."""
+CAROL = SecKey(b"\x33" * 32).public
+"""Whose chat it is, and peers."""
 LONGEST = 4096
 
 
@@ -42,6 +43,10 @@ class MemoryChat(Chat):
     offered: list[Path] = field(default_factory=list)
     count: int = 0
     changed: Event = field(default_factory=Event)
+    other: MemoryChat | None = None
+    """The chat of whom is written to, where there is one."""
+    twins: dict[str, str] = field(default_factory=dict)
+    """Ids that messages of the other chat have there."""
 
     # --- what the peers do
 
@@ -80,6 +85,10 @@ class MemoryChat(Chat):
             raise ChatError(f"a message has 1 to {LONGEST} bytes")
         begun = time.monotonic()
         message = self._add(peer, Direction.OUT, text, self._first(), reply_to, None, None)
+        if self.other is not None:
+            come = self.other.receive(text, peer=self.public, reply=reply_to)
+            self.other.twins[come.id] = message.id
+            self.change(message, delivery=Delivery.DELIVERED)
         with move_on_after(wait):
             while self.messages[message.id].delivery is Delivery.QUEUED:
                 await self.changed.wait()
@@ -123,6 +132,8 @@ class MemoryChat(Chat):
                 and each.delivery is not Delivery.READ
             ):
                 self.change(each, delivery=Delivery.READ)
+                if self.other is not None:
+                    self.other.change(self.other.messages[self.twins[each.id]], delivery=Delivery.READ)
 
     async def delete(self, peer: PubKey, id: str) -> None:  # noqa: A002 - as in the protocol
         message = self.messages.get(id)

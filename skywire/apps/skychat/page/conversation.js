@@ -120,7 +120,7 @@ export class Conversation {
 
   draw() {
     const before = this.list.scrollTop;
-    const anchor = Array.from(this.list.children).find((item) => item.offsetTop + item.offsetHeight > before);
+    const anchor = Array.from(this.list.querySelectorAll(".message")).find((item) => item.offsetTop + item.offsetHeight > before);
     const offset = anchor ? anchor.offsetTop : 0;
     this.trim();
     const wanted = [];

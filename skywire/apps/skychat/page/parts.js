@@ -2,11 +2,16 @@
 
 export const byId = (id) => document.getElementById(id);
 
-const COMMANDS = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200e\u200f\u061c\u202a-\u202e\u2066-\u2069\ufff9-\ufffb]/g;
+const COMMANDS = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200e\u200f\u061c\u202a-\u202e\u2066-\u2069\ufff9-\ufffb]/;
+const RUN = new RegExp(`(${COMMANDS.source})\\1*`, "g");
+const MOST_ALIKE = 3;
 const UNITS = ["bytes", "KiB", "MiB", "GiB", "TiB"];
 
 export function inert(text) {
-  return text.replace(/\r\n?/g, "\n").replace(COMMANDS, (each) => `\\u${each.charCodeAt(0).toString(16).padStart(4, "0")}`);
+  return text.replace(/\r\n?/g, "\n").replace(RUN, (run, one) => {
+    const number = `\\u${one.charCodeAt(0).toString(16).padStart(4, "0")}`;
+    return run.length > MOST_ALIKE ? `${number} (${run.length} times)` : number.repeat(run.length);
+  });
 }
 
 export function inertLine(text) {
