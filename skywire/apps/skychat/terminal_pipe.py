@@ -48,7 +48,8 @@ async def send_lines(session: AppSession, peer: PubKey, wait: float) -> int:
     if wait and sent:
         await _wait(session, sent, max((each.change for each in before), default=0), wait)
         if sent:
-            _complain(f"{len(sent)} messages are not delivered yet; they stay queued")
+            what = "1 message is" if len(sent) == 1 else f"{len(sent)} messages are"
+            _complain(f"{what} not delivered yet; what is queued stays so")
     return 1 if failed or (wait and sent) else 0
 
 

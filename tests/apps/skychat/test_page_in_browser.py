@@ -99,7 +99,13 @@ async def test_what_is_typed_in_one_page_appears_in_the_others(tmp_path: Path, b
         await second.until("document.querySelector('.ours .quote')?.textContent === 'hello Bob a second line'")
 
         # And taken back.
-        await browser.ask("document.querySelector('.ours button:last-child').click()")
+        deletion = "document.querySelector('.ours button:last-child')"
+        await browser.ask(f"{deletion}.focus(); {deletion}.click(); document.getElementById('text').focus()")
+        assert await browser.ask(f"return {deletion}.textContent") == "Delete", "who goes on has not meant it"
+        await browser.ask(f"{deletion}.focus(); {deletion}.click()")
+        assert await browser.ask(f"return {deletion}.textContent") == "Really?"
+        assert here.sent()[0].deleted is False
+        await browser.ask(f"{deletion}.click()")
         await browser.until("document.querySelector('.ours .gone')?.textContent === 'deleted'")
         assert await browser.complaints() == await second.complaints() == []
 

@@ -81,6 +81,23 @@ export class MessageView {
     return box;
   }
 
+  // The first press asks, the second one does it; whoever goes on to something else has not meant it.
+  deletion(message) {
+    const made = button("small", "Delete", () => {
+      if (made.textContent === "Delete") {
+        made.textContent = "Really?";
+        made.setAttribute("aria-label", `Really delete: ${excerpt(message)}`);
+      } else {
+        this.onDelete(message);
+      }
+    });
+    made.addEventListener("blur", () => {
+      made.textContent = "Delete";
+      made.setAttribute("aria-label", `Delete: ${excerpt(message)}`);
+    });
+    return made;
+  }
+
   foot(message, isOurs) {
     const foot = make("p", "foot");
     const time = make("time", "", clock(message.time));
@@ -93,7 +110,7 @@ export class MessageView {
     if (!message.deleted) {
       foot.append(button("small", "Reply", () => this.onReply(message)));
       if (isOurs) {
-        foot.append(button("small", "Delete", () => this.onDelete(message)));
+        foot.append(this.deletion(message));
       }
       for (const each of foot.querySelectorAll("button")) {
         each.setAttribute("aria-label", `${each.textContent}: ${excerpt(message)}`);
