@@ -58,7 +58,7 @@ export class Composer {
     byId("count").classList.toggle("bad", rest < 0);
     this.text.setAttribute("aria-invalid", String(rest < 0));
     this.text.style.height = "auto";
-    this.text.style.height = `${Math.min(this.text.scrollHeight + 2, 200)}px`;
+    this.text.style.height = `${this.text.scrollHeight + 2}px`;
   }
 
   pressed(event) {
