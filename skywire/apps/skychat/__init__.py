@@ -184,7 +184,8 @@ READ: Final = Command("read", "Say that messages of a peer have been seen; the p
 DELETE: Final = Command("delete", "Take back what was written; the peer is asked to, too.", DeleteArguments, Done)
 CONTACTS: Final = Command("contacts", "The peers that are known.", NoOptions, Contacts)
 ALIAS: Final = Command("alias", "Call a peer by a name.", AliasArguments, Done)
-STATUS: Final = Command("status", "How the chat is.", NoOptions, ChatStatus)
+INFO: Final = Command("info", "How the chat is: its key, where it listens, what waits.", NoOptions, ChatStatus)
+"""``status`` is what every app has, from its launcher."""
 PAGE: Final = Command(
     "page", "The address of its page, to open in a browser on this machine; good once.", NoOptions, str
 )
@@ -209,6 +210,6 @@ SKYCHAT: Final = App(
     options=SkychatOptions,
     run=_run,
     ports=(CHAT, FILES),
-    commands=(SEND, SEND_FILE, HISTORY, CHANGES, READ, DELETE, CONTACTS, ALIAS, STATUS, PAGE, TALK),
+    commands=(SEND, SEND_FILE, HISTORY, CHANGES, READ, DELETE, CONTACTS, ALIAS, INFO, PAGE, TALK),
     dependencies=Dependencies(wants=(DMSG, SKYNET)),
 )

@@ -39,6 +39,10 @@ class Reach(Protocol):
         """End what is not needed any more."""
         ...
 
+    async def settle(self, peer: PubKey, settled: Sequence[Settled]) -> None:
+        """Note that a peer has got what waited for it."""
+        ...
+
     async def speaks(self, peer: PubKey, form: Form) -> None:
         """Remember what a peer speaks."""
         ...
@@ -183,7 +187,7 @@ class Courier:
             await self._await_receipts(link)
             if self._more.is_set():
                 return  # they go again, in front of what comes now, and do no harm twice
-        await self._store.settle(self._peer, [Settled(each.kind, each.id) for each in self._in_flight])
+        await self._reach.settle(self._peer, [Settled(each.kind, each.id) for each in self._in_flight])
 
     async def _come_on(self, link: Link) -> None:
         """Wait until something happens.
@@ -221,7 +225,7 @@ class Courier:
             if link.spoken is None:
                 await self._reach.speaks(self._peer, Form.FRAMED)
             raise LinkBroken(link.reason)
-        await self._store.settle(self._peer, [Settled(each.kind, each.id) for each in batch])
+        await self._reach.settle(self._peer, [Settled(each.kind, each.id) for each in batch])
 
 
 def _envelope(waiting: Waiting) -> Envelope:

@@ -125,6 +125,12 @@ class Exchange:
         self._tasks.start_soon(self._run, link)
         return link
 
+    async def settle(self, peer: PubKey, settled: Sequence[Settled]) -> None:
+        """See :class:`skywire.apps.skychat.courier.Reach`."""
+        await self._store.settle(peer, settled)
+        for each in settled:
+            self._settled(peer, each)
+
     async def speaks(self, peer: PubKey, form: Form) -> None:
         """See :class:`skywire.apps.skychat.courier.Reach`."""
         bare = form is Form.BARE

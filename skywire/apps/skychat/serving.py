@@ -21,7 +21,7 @@ from skywire.apps.skychat import (
     READ,
     SEND,
     SEND_FILE,
-    STATUS,
+    INFO,
     AliasArguments,
     ChangesArguments,
     Contacts,
@@ -95,7 +95,7 @@ def answer(host: AppHost, chat: Chat) -> None:
     host.answer(DELETE, delete)
     host.answer(CONTACTS, contacts)
     host.answer(ALIAS, alias)
-    host.answer(STATUS, status)
+    host.answer(INFO, status)
 
 
 async def _look_after(host: AppHost, chat: Messenger) -> None:

@@ -39,10 +39,6 @@ def _debug(config: VisorConfig) -> Mapping[str, object]:
     return {"allow": _keys(config.hypervisors)}
 
 
-def _skychat(config: VisorConfig) -> Mapping[str, object]:
-    return {}
-
-
 def _keys(keys: Iterable[PubKey]) -> list[str]:
     """Each once, as text."""
     return [str(key) for key in dict.fromkeys(keys)]
@@ -51,7 +47,6 @@ def _keys(keys: Iterable[PubKey]) -> list[str]:
 BUILT_IN: Final[Mapping[str, BuiltIn]] = {
     "log-server": BuiltIn(_log_server),
     "debug": BuiltIn(_debug),
-    "skychat": BuiltIn(_skychat),
 }
 """By the name of instance and definition alike."""
 

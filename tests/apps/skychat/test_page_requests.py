@@ -13,6 +13,7 @@ from anyio import create_task_group, fail_after
 from skywire.apps.skychat.contract import Delivery, FileOffer
 from skywire.apps.skychat.page_requests import MOST_JSON
 from tests.apps.asking import ask_page
+from tests.apps.conftest import anyio_backend as anyio_backend  # pages are for asyncio
 from tests.apps.skychat.memory_chat import ALICE, BOB, MemoryChat
 from tests.apps.skychat.page import PATIENCE, Opened, opened
 
