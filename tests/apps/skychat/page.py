@@ -1,4 +1,4 @@
-"""The page of a chat that a test plays, served as an app serves it."""
+"""The page of a chat, served as an app serves it."""
 
 from __future__ import annotations
 
@@ -11,12 +11,16 @@ import httpx
 
 from skywire.app.local_ports import LocalPorts
 from skywire.app.web import WebPage, serving_page
+from skywire.apps.skychat.contract import Chat
 from skywire.apps.skychat.page_app import page_app
 from skywire.net.address import HostPort
-from tests.apps.skychat.memory_chat import MemoryChat
+from tests.apps.browser import Browser
 
 PATIENCE = 10.0
 """Seconds for what takes milliseconds."""
+LIVE = "document.getElementById('connection').textContent === 'Live'"
+MESSAGES = "document.getElementById('messages').innerText"
+COUNT = "document.querySelectorAll('#messages .message').length"
 
 
 @dataclass
@@ -34,13 +38,30 @@ class Opened:
 
 
 @asynccontextmanager
-async def opened(chat: MemoryChat, folder: Path, port: int = 0) -> AsyncIterator[Opened]:
+async def opened(chat: Chat, folder: Path) -> AsyncIterator[Opened]:
     """Serve the page while the block runs."""
     app = page_app(chat, folder / "uploads")
-    where = HostPort("127.0.0.1", port)
+    where = HostPort("127.0.0.1", 0)
     async with serving_page(app, where, ports=LocalPorts(), owner="skychat", label="page") as page:
         proof = {"authorization": f"Bearer {page.url.partition('token=')[2]}"}
         async with httpx.AsyncClient(
             base_url=f"http://{page.address}", headers=proof, timeout=PATIENCE, trust_env=False
         ) as client:
             yield Opened(page, client)
+
+
+@asynccontextmanager
+async def shown(chat: Chat, browser: Browser, folder: Path) -> AsyncIterator[None]:
+    """The page in the browser while the block runs."""
+    async with opened(chat, folder) as page:
+        await browser.open(page.page.url)
+        await browser.until(LIVE)
+        yield
+
+
+async def choose(browser: Browser, name: str) -> None:
+    """Open the conversation with a contact."""
+    find = "Array.from(document.querySelectorAll('.contact')).find((each) => each.innerText.includes(arguments[0]))"
+    await browser.until(find, name)
+    await browser.ask(f"{find}.click()", name)
+    await browser.until("!document.getElementById('conversation').hidden")

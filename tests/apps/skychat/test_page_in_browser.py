@@ -20,14 +20,11 @@ from skywire.net.listening import listen_on
 from tests.apps.browser import Browser, browsing
 from tests.apps.conftest import anyio_backend as anyio_backend  # pages are for asyncio
 from tests.apps.skychat.memory_chat import ALICE, BOB, CAROL, MemoryChat
-from tests.apps.skychat.page import opened
+from tests.apps.skychat.page import COUNT, LIVE, MESSAGES, choose, shown
 from tests.apps.test_log_page_in_browser import CONTRAST
 
 pytestmark = pytest.mark.anyio
 
-MESSAGES = "document.getElementById('messages').innerText"
-COUNT = "document.querySelectorAll('#messages .message').length"
-LIVE = "document.getElementById('connection').textContent === 'Live'"
 ENTER = "\ue007"
 SHIFT = "\ue008"
 TAB = "\ue004"
@@ -50,24 +47,7 @@ async def browser(tmp_path: Path) -> AsyncIterator[Browser]:
         yield window
 
 
-@asynccontextmanager
-async def shown(chat: MemoryChat, browser: Browser, folder: Path) -> AsyncIterator[None]:
-    """The page in the browser while the block runs."""
-    async with opened(chat, folder) as page:
-        await browser.open(page.page.url)
-        await browser.until(LIVE)
-        yield
-
-
-async def choose(browser: Browser, name: str) -> None:
-    """Open the conversation with a contact."""
-    find = "Array.from(document.querySelectorAll('.contact')).find((each) => each.innerText.includes(arguments[0]))"
-    await browser.until(find, name)
-    await browser.ask(f"{find}.click()", name)
-    await browser.until("!document.getElementById('conversation').hidden")
-
-
-async def test_what_is_typed_in_one_page_appears_in_the_others(tmp_path: Path, browser: Browser) -> None:
+async def test_a_conversation_between_two_pages(tmp_path: Path, browser: Browser) -> None:
     here, there = MemoryChat(ALICE), MemoryChat(BOB)
     here.other, there.other = there, here
     here.meet(BOB, alias="Bob", network="dmsg")
