@@ -9,10 +9,10 @@ from __future__ import annotations
 import json
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, final
+from typing import Final, TypeVarTuple, final
 
 from anyio import Lock, to_thread
 
@@ -20,6 +20,8 @@ from skywire.apps.skychat.contract import Chat, ChatMessage, Delivery, Direction
 from skywire.apps.skychat.page_requests import MOST_HISTORY, RequestRefused
 from skywire.errors import SkywireError
 from skywire.keys import PubKey
+
+Ts = TypeVarTuple("Ts")
 
 LARGEST: Final = 4 << 30
 """Bytes of one file."""
@@ -78,6 +80,7 @@ class PageFiles:
         self._chat = chat
         self._folder = folder
         self._uploads: dict[str, _Upload] = {}
+        self._begun: set[str] = set()
 
     async def begin(self, peer: PubKey, name: str, size: int, text: str) -> Progress:
         """Take a file from now on.
@@ -97,7 +100,8 @@ class PageFiles:
             await self.give_up(next(iter(self._uploads)))
         key = secrets.token_hex(16)
         path = self._folder / key / _CONTENT / name
-        await to_thread.run_sync(_make, path)
+        self._begun.add(key)
+        await _on_disk(_make, path)
         upload = self._uploads[key] = _Upload(peer, path, size, text)
         return await self._sent_if_whole(key, upload)
 
@@ -115,7 +119,7 @@ class PageFiles:
                 raise RequestRefused(f"the next piece begins at {upload.done}, this one at {offset}", 409)
             if offset + len(piece) > upload.size:
                 raise RequestRefused(f"the file was said to have {upload.size} bytes, this is more")
-            await to_thread.run_sync(_append, upload.path, offset, piece)
+            await _on_disk(_append, upload.path, offset, piece)
             upload.done += len(piece)
             return await self._sent_if_whole(key, upload)
 
@@ -156,7 +160,7 @@ class PageFiles:
 
     async def _record(self, key: str, peer: PubKey, number: int) -> None:
         record = json.dumps({"peer": str(peer), "number": number})
-        await to_thread.run_sync((self._folder / key / _RECORD).write_text, record)
+        await _on_disk((self._folder / key / _RECORD).write_text, record)
 
     async def _number_of(self, peer: PubKey, id: str) -> int:  # noqa: A002 - as on the wire
         for message in reversed(await self._chat.history(peer, limit=MOST_HISTORY)):
@@ -171,7 +175,7 @@ class PageFiles:
     async def _tidy(self) -> None:
         """Remove what peers have fetched or will not, and what broke off before this process began."""
         for key, peer, number in await to_thread.run_sync(lambda: list(_records(self._folder))):
-            if key in self._uploads or (peer is not None and number == _UNKNOWN):
+            if number == _UNKNOWN and (peer is not None or key in self._begun):
                 continue
             message = None if peer is None else await self._message(peer, number)
             if message is None or _is_over(message):
@@ -190,6 +194,13 @@ def _check_name(name: str) -> None:
         raise RequestRefused(f"a file has a name of 1 to {_LONGEST_NAME} bytes")
     if not name.isprintable() or "/" in name or "\\" in name:
         raise RequestRefused("the name of a file has no slash, and nothing that cannot be shown")
+
+
+async def _on_disk(function: Callable[[*Ts], object], *args: *Ts) -> None:
+    try:
+        await to_thread.run_sync(function, *args)
+    except OSError as error:
+        raise RequestRefused(f"the file cannot be kept: {error.strerror or error}", 507) from error
 
 
 def _make(path: Path) -> None:

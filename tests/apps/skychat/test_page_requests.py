@@ -269,6 +269,18 @@ async def test_uploads_that_broke_off_leave_nothing(chat: MemoryChat, tmp_path: 
         assert len(list((tmp_path / "uploads").iterdir())) == 1
 
 
+async def test_a_disk_that_takes_nothing_is_told(chat: MemoryChat, page: Opened, tmp_path: Path) -> None:
+    (tmp_path / "uploads").write_text("in the way")
+    refused = await page.post("/file", {"recipient": KEY, "name": "one", "size": 10})
+    assert (refused.status_code, told(refused).startswith("the file cannot be kept: ")) == (507, True)
+    (tmp_path / "uploads").unlink()
+    begun = (await page.post("/file", {"recipient": KEY, "name": "one", "size": 1})).json()
+    (path,) = (tmp_path / "uploads").rglob("one")
+    path.unlink()
+    refused = await page.client.post(f"/upload/{begun['upload']}?offset=0", content=b"x")
+    assert (refused.status_code, told(refused)) == (507, "the file cannot be kept: No such file or directory")
+
+
 @pytest.mark.parametrize("name", ["report.html", 'a"b\\c', "é\u202e.exe", "x\r\nSet-Cookie: a=b", "\udcff.bin"])
 async def test_a_file_that_came_is_saved_and_never_shown(
     chat: MemoryChat, page: Opened, tmp_path: Path, name: str

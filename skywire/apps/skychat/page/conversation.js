@@ -8,6 +8,7 @@ const STEP = 50;
 const MOST_SHOWN = 200;
 const NEAR_PIXELS = 300;
 const END_PIXELS = 60;
+const BATCH_MILLISECONDS = 30;
 const LONGEST_HEARD = 200;
 
 export class Conversation {
@@ -31,6 +32,7 @@ export class Conversation {
     this.hasOlder = false;
     this.isAsking = false;
     this.followsEnd = true;
+    this.wasAt = 0;
     this.toldRead = 0;
     this.come = new Map();
     this.items = new Map();
@@ -91,6 +93,11 @@ export class Conversation {
       this.last = this.kept.length;
     }
     this.hear(message);
+    this.batch = this.batch || setTimeout(() => this.flush(), BATCH_MILLISECONDS);
+  }
+
+  flush() {
+    this.batch = null;
     this.draw();
     this.tellRead();
   }
@@ -120,6 +127,9 @@ export class Conversation {
 
   draw() {
     const before = this.list.scrollTop;
+    if (before < this.wasAt - END_PIXELS) {
+      this.followsEnd = false; // somebody has just scrolled, and the event is still to come
+    }
     const anchor = Array.from(this.list.querySelectorAll(".message")).find((item) => item.offsetTop + item.offsetHeight > before);
     const offset = anchor ? anchor.offsetTop : 0;
     this.trim();
@@ -188,7 +198,7 @@ export class Conversation {
   scrolled() {
     const { scrollTop, scrollHeight, clientHeight } = this.list;
     const rest = scrollHeight - scrollTop - clientHeight;
-    this.goesDown = scrollTop > (this.wasAt || 0);
+    this.goesDown = scrollTop > this.wasAt;
     this.wasAt = scrollTop;
     this.followsEnd = rest < END_PIXELS && this.last === this.kept.length;
     if (scrollTop < NEAR_PIXELS && !this.goesDown) {
@@ -235,6 +245,7 @@ export class Conversation {
     this.last = this.kept.length;
     this.first = Math.max(0, this.last - STEP);
     this.followsEnd = true;
+    this.wasAt = 0;
     this.draw();
     this.tellRead();
     byId("text").focus();
