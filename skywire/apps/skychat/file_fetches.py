@@ -9,12 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final, final
 
-from anyio import CapacityLimiter, sleep
+from anyio import CancelScope, CapacityLimiter, sleep
 from anyio.abc import TaskGroup
 
 from skywire.apps.skychat.access import Access
 from skywire.apps.skychat.contract import ChatError, ChatMessage, Direction, FileOffer
-from skywire.apps.skychat.file_offers import Tell
+from skywire.apps.skychat.file_offers import Settle, Tell
 from skywire.apps.skychat.file_ways import FileWays
 from skywire.apps.skychat.store import Store
 from skywire.errors import ProtocolError
@@ -55,6 +55,7 @@ class FileFetches:
         access: whose files are taken.
         ways: to peers.
         tell: has progress written down.
+        settle: writes down what has come of it, for good.
         tasks: runs what fetches.
         limits: what a file may cost.
         log: of the app.
@@ -67,6 +68,7 @@ class FileFetches:
         access: Access,
         ways: FileWays,
         tell: Tell,
+        settle: Settle,
         *,
         tasks: TaskGroup,
         limits: TransferLimits,
@@ -77,6 +79,7 @@ class FileFetches:
         self._access = access
         self._ways = ways
         self._tell = tell
+        self._settle = settle
         self._tasks = tasks
         self._limits = limits
         self._log = log
@@ -120,14 +123,16 @@ class FileFetches:
         wanted = Wanted(message.peer, message.id, file.name, file.size, file.sha256)
         try:
             async with self._limiter, receiving(wanted, self._folder / str(message.peer), limits=self._limits) as part:
+                file = replace(file, done=part.done)
                 fetched = await self._fetch_all(message, file, part)
-            file = replace(file, done=fetched.size, sha256=fetched.sha256, path=str(fetched.path))
+                file = replace(file, done=fetched.size, sha256=fetched.sha256, path=str(fetched.path))
         except (TransferError, ProtocolError) as error:
             self._log.warning("a file of %s is given up: %s", message.peer, error)
             file = replace(file, trouble=str(error))
         finally:
             self._active -= Counter({message.peer: 1})
-        self._tell(message.peer, Direction.IN, message.id, file)
+            with CancelScope(shield=True):
+                await self._settle(message.peer, Direction.IN, message.id, file)
 
     async def _fetch_all(self, message: ChatMessage, file: FileOffer, part: Reception) -> Fetched:
         """Go on until all of it is here, however often the connection ends."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Final, final
@@ -32,6 +32,8 @@ from skywire.transfer import (
 
 Tell = Callable[[PubKey, Direction, str, FileOffer], None]
 """Has it written down how far the file of a message is."""
+Settle = Callable[[PubKey, Direction, str, FileOffer], Awaitable[None]]
+"""Writes it down, and nothing older behind it."""
 
 _FIRST_RETRY: Final = 1.0
 _LONGEST_RETRY: Final = 60.0
@@ -81,13 +83,11 @@ class FileOffers:
         self._files.pop((peer, id), None)
 
     def sent(self, sending: Sending) -> None:
-        """The peer fetches it, or has it."""
+        """The peer fetches it, or has it. It stays on offer: the peer may die before it has written that down."""
         key = (sending.peer, sending.id)
-        if (file := self._files.get(key)) is not None:
+        if (file := self._files.get(key)) is not None and file.done < file.size:
             self._files[key] = file = replace(file, done=sending.done, trouble="")
             self._tell(sending.peer, Direction.OUT, sending.id, file)
-            if sending.received:
-                self.forget(*key)
 
     async def _announce_all(self, peer: PubKey) -> None:
         backoff = Backoff(_FIRST_RETRY, 2.0, _LONGEST_RETRY)

@@ -86,6 +86,7 @@ async def files_of(chat: Messenger, host: AppHost, options: SkychatOptions) -> A
             chat.access,
             ways,
             notes.tell,
+            notes.settle,
             tasks=tasks,
             limits=limits,
             log=host.log,
@@ -123,20 +124,25 @@ class _Notes:
             self._news = Event()
             while self._waiting:
                 key = next(iter(self._waiting))
-                try:
-                    await self._store.set_file(*key, self._waiting.pop(key))
-                except ChatError as error:
-                    self._log.warning("how far a file is cannot be written down: %s", error)
+                await self._put(key, self._waiting.pop(key))
+
+    async def settle(self, peer: PubKey, direction: Direction, id: str, file: FileOffer) -> None:  # noqa: A002
+        """Write it down now, and nothing older behind it."""
+        self._waiting.pop((peer, direction, id), None)
+        await self._put((peer, direction, id), file)
+
+    async def _put(self, key: tuple[PubKey, Direction, str], file: FileOffer) -> None:
+        try:
+            await self._store.set_file(*key, file)
+        except ChatError as error:
+            self._log.warning("how far a file is cannot be written down: %s", error)
 
 
 def _goes_on(message: ChatMessage) -> bool:
-    """Whether there is still something to do for the file of a message."""
-    file = message.file
-    if file is None or message.deleted or message.delivery is Delivery.REFUSED:
+    """Whether the file of a message is still offered, or still to come."""
+    if message.file is None or message.deleted or message.delivery is Delivery.REFUSED:
         return False
-    if message.direction is Direction.IN:
-        return not file.path
-    return message.delivery is Delivery.QUEUED or file.done < file.size or not file.size
+    return message.direction is Direction.OUT or not message.file.path
 
 
 def _size_of(path: Path) -> int:

@@ -30,7 +30,7 @@ from skywire.net.network import DialOptions
 from skywire.net.serving import serve_conn
 from skywire.wire.skychat import Event, Reader, encode
 
-PATIENCE: Final = 20.0
+PATIENCE: Final = 60.0
 """Seconds for what takes milliseconds."""
 LINKS: Final = LinkLimits(
     write_seconds=0.5,
