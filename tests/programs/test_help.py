@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -11,12 +12,14 @@ from skywire.app.catalogue import Catalogue
 from skywire.app.run_mode import RunMode
 from skywire.apps import BUILT_IN
 from tests.programs.alone import DMSG, SKYWIRE, TCP, Place, commands
-from tests.programs.visor_program import Node
+from tests.programs.visor_program import ROOT, Node
 
 TOOLS = {"cat", "curl", "http", "iperf", "probe", "ip"}
 SERVICES = {"disc", "server"}
 OFFERED = {"hello", "gate", "keeper", "stubborn", "chatter"}
 """By another package, in every mode."""
+PLACED = ("socks-server", "socks-client", "socks-web", "tunnel")
+"""By a third one, at places of their own."""
 TELLING = """
 import atexit, sys
 atexit.register(lambda: print(*sys.modules, file=sys.stderr))
@@ -114,4 +117,13 @@ def test_apps_with_a_place_of_their_own_on_the_command_line(place: Place) -> Non
     assert "use dmsg socks-web (dmsg-standalone)" in done.stderr
 
 
-PLACED = ("socks-server", "socks-client", "socks-web", "tunnel")
+def test_the_commands_of_the_units_have_their_flags(place: Place) -> None:
+    text = (ROOT / "docs" / "how-to" / "standalone.md").read_text()
+    programs = {"dmsg": DMSG, "standalone": TCP}
+    found = re.findall(r"^ExecStart=/opt/skywire/bin/(\S+) (\S+) (.+)$", text, re.MULTILINE)
+    assert [program for program, _, _ in found] == ["dmsg", "standalone"]
+    for program, app, words in found:
+        shown = place.run(programs[program], app, "--help").stdout
+        flags = [word for word in words.split() if word.startswith("--")]
+        assert flags
+        assert [flag for flag in flags if f"{flag} " not in shown] == []
