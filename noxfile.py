@@ -28,29 +28,27 @@ def types(session: nox.Session) -> None:
     session.run(sys.executable, "-m", "mypy")
 
 
+# Much of the time tests wait for programs that they have started. Files with few tests are the slow ones: they are not
+# to come last, when the other workers have nothing to do any more.
+PYTEST = ["pytest", "-n", str(2 * (os.cpu_count() or 1)), "--dist", "loadfile", "--no-loadscope-reorder"]
+
+
 @nox.session
 def tests(session: nox.Session) -> None:
-    """All tests, the documentation's examples among them, with coverage."""
+    """All tests, the documentation's examples among them; every line of the wire formats is reached by theirs."""
     session.run(sys.executable, "-m", "coverage", "erase")
-    # Much of the time they wait for programs that they have started. Files with few tests are the slow ones: they are
-    # not to come last, when the other workers have nothing to do any more.
-    workers = str(2 * (os.cpu_count() or 1))
-    session.run(
-        sys.executable,
-        "-m",
-        "coverage",
-        "run",
-        "-m",
-        "pytest",
-        "-n",
-        workers,
-        "--dist",
-        "loadfile",
-        "--no-loadscope-reorder",
-        *session.posargs,
-    )
+    session.run(sys.executable, "-m", "coverage", "run", "-m", *PYTEST, "tests/wire")
     session.run(sys.executable, "-m", "coverage", "combine", "-q")
     session.run(sys.executable, "-m", "coverage", "report", "--include=skywire/wire/*", "--fail-under=100")
+    session.run(sys.executable, "-m", *PYTEST, "--ignore", "tests/wire", *session.posargs)
+
+
+@nox.session
+def coverage(session: nox.Session) -> None:
+    """How much of the library its tests reach. It takes a third longer than they do, so it is asked for by name."""
+    session.run(sys.executable, "-m", "coverage", "erase")
+    session.run(sys.executable, "-m", "coverage", "run", "-m", *PYTEST, *session.posargs)
+    session.run(sys.executable, "-m", "coverage", "combine", "-q")
     # What is only reached through programs, as their users run them, is tested and not measured.
     session.run(sys.executable, "-m", "coverage", "report", "--omit=skywire/cli/*", "--fail-under=96")
 
@@ -74,6 +72,12 @@ def wheel(session: nox.Session) -> None:
     # A stranger's package beside it: checked as strictly as ours, and run in each way that an app can run.
     session.run("python", "-m", "mypy", "--strict", "--cache-dir", str(folder / "mypy"), "-p", "hello_app")
     session.run("python", str(check), tempfile.mkdtemp(dir=folder))
+
+
+@nox.session
+def matrix(session: nox.Session) -> None:
+    """Every app in every mode, as processes that talk with each other: a line for each, and a table."""
+    session.run(sys.executable, "-m", "tests.matrix")
 
 
 @nox.session

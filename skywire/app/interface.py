@@ -74,25 +74,30 @@ def methods_of(interface: Callable[..., object], prefix: str) -> tuple[Method, .
     Raises:
         TypeError: a method has no types, or parameters that cannot be named.
     """
-    found: list[Method] = []
-    for attribute, function in vars(interface).items():
-        if attribute.startswith("_") or not inspect.isfunction(function):
-            continue
-        hints = get_type_hints(function)
-        result = hints.pop("return")
-        parameters = list(inspect.signature(function).parameters.values())[1:]
-        if any(each.kind not in {each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY} for each in parameters):
-            raise TypeError(f"a parameter of {interface.__name__}.{attribute} has no name")
-        streams = get_origin(result) is AsyncIterator
-        found.append(
-            Method(
-                name=f"{prefix}.{attribute}",
-                attribute=attribute,
-                parameters={each.name: hints[each.name] for each in parameters},
-                required=frozenset(each.name for each in parameters if each.default is each.empty),
-                result=get_args(result)[0] if streams else result,
-                streams=streams,
-                role=getattr(function, _ROLE, Role.ADMIN),
-            )
-        )
-    return tuple(found)
+    return tuple(
+        method_of(interface, prefix, attribute)
+        for attribute, function in vars(interface).items()
+        if not attribute.startswith("_") and inspect.isfunction(function)
+    )
+
+
+def method_of(interface: Callable[..., object], prefix: str, attribute: str) -> Method:
+    """One of them; raises as :func:`methods_of` does, and AttributeError when there is none of that name."""
+    function = vars(interface).get(attribute)
+    if attribute.startswith("_") or not inspect.isfunction(function):
+        raise AttributeError(f"{interface.__name__} has no method {attribute}")
+    hints = get_type_hints(function)
+    result = hints.pop("return")
+    parameters = list(inspect.signature(function).parameters.values())[1:]
+    if any(each.kind not in {each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY} for each in parameters):
+        raise TypeError(f"a parameter of {interface.__name__}.{attribute} has no name")
+    streams = get_origin(result) is AsyncIterator
+    return Method(
+        name=f"{prefix}.{attribute}",
+        attribute=attribute,
+        parameters={each.name: hints[each.name] for each in parameters},
+        required=frozenset(each.name for each in parameters if each.default is each.empty),
+        result=get_args(result)[0] if streams else result,
+        streams=streams,
+        role=getattr(function, _ROLE, Role.ADMIN),
+    )

@@ -2,16 +2,19 @@
 
 One logging handler serves them all. A line belongs to the instance on whose behalf it was written, whatever logger it
 went through: a library's warning about an app's connection is found in that app's log. Lines on behalf of no instance
-are those of the process itself, under the name ``core``.
+are those of the process itself, under the name ``core``. Of several nodes in one process each has the lines of its own
+tasks, and all have those of none.
 """
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import re
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from datetime import datetime
 from functools import partial
 from io import TextIOWrapper
@@ -30,9 +33,15 @@ FILE_BYTES: Final = 1 << 20
 """Size at which a file is put aside."""
 FILES_ASIDE: Final = 3
 """Files that are kept of each instance beside the one that is written."""
+READ_BYTES: Final = 3 << 20
+"""Of lines that are read at once, written as JSON; a message between processes has at most 4 MiB."""
 WAITING_LINES: Final = 4096
 """Lines that wait for who follows before the oldest are dropped."""
 
+_keeper: Final[ContextVar[object]] = ContextVar("skywire.app.logs", default=None)
+"""Who keeps what the running code says; None: whoever is there."""
+_LINE_BYTES: Final = 100
+"""Of a line's other fields."""
 _LINE: Final = re.compile(r"(\S+) ([A-Z]+) (.*)", re.DOTALL)
 
 
@@ -55,6 +64,8 @@ class AppLogs(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """See :meth:`logging.Handler.emit`."""
+        if _keeper.get() not in {None, self}:
+            return
         name = current_owner() or CORE.name
         line = LogLine(record.created, record.levelno, self._text(record))
         for follower in tuple(self._followers.get(name, ())):  # it may change while a thread is here
@@ -63,6 +74,15 @@ class AppLogs(logging.Handler):
         if file is None:
             file = self._files[name] = _QuietFile(self._path(name), self._file_bytes)
         file.emit(_as_text(line))
+
+    @contextmanager
+    def keeping(self) -> Iterator[None]:
+        """Keep what the block says, and all tasks that it starts, and keep it from others."""
+        token = _keeper.set(self)
+        try:
+            yield
+        finally:
+            _keeper.reset(token)
 
     @contextmanager
     def follow(self, name: str) -> Iterator[Feed[LogLine]]:
@@ -88,7 +108,7 @@ class AppLogs(logging.Handler):
                     yield line
 
     async def read(self, name: str, *, since: float = 0.0, level: int = 0, last: int | None = None) -> list[LogLine]:
-        """The kept lines of an instance, the oldest first.
+        """The kept lines of an instance, the oldest first; of very many only the newest, as many as fit in a message.
 
         Args:
             name: of the instance.
@@ -96,9 +116,7 @@ class AppLogs(logging.Handler):
             level: of these levels and above.
             last: so many of them at most, the newest.
         """
-        lines = await run_sync(self._read, name)
-        found = [line for line in lines if line.time >= since and line.level >= level]
-        return found if last is None else found[max(0, len(found) - last) :]
+        return await run_sync(lambda: _newest(self._read(name), since, level, last))
 
     def close(self) -> None:
         """Close all files."""
@@ -159,6 +177,17 @@ class _QuietFile(RotatingFileHandler):
 def _as_text(line: LogLine) -> logging.LogRecord:
     # The further lines of an entry are indented, so that it can be told where the next one begins.
     return logging.makeLogRecord({"msg": str(line).replace("\n", "\n  ")})
+
+
+def _newest(lines: list[LogLine], since: float, level: int, last: int | None) -> list[LogLine]:
+    """Those that are asked for, as far as they fit in a message."""
+    found = [line for line in lines if line.time >= since and line.level >= level]
+    room, most = READ_BYTES, len(found) if last is None else min(last, len(found))
+    for count in range(most):
+        room -= _LINE_BYTES + len(json.dumps(found[-1 - count].text))
+        if room < 0:
+            return found[len(found) - count :]
+    return found[len(found) - most :]
 
 
 def _add(found: list[LogLine], entry: str) -> None:

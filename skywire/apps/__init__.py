@@ -10,6 +10,7 @@ BUILT_IN: Final[Mapping[str, str]] = MappingProxyType(
     {
         "debug": "skywire.apps.debug:DEBUG",
         "log-server": "skywire.apps.log_server:LOG_SERVER",
+        "skychat": "skywire.apps.skychat:SKYCHAT",
     }
 )
 """Where the definition of each is, as ``module:attribute``; for :class:`skywire.app.catalogue.Catalogue`."""

@@ -25,6 +25,15 @@ long each answer may take.""",
 
 app.command("skywire.cli.visor:visor", name="visor", help="Run a node.")
 
+app.command(
+    "skywire.cli.demo:demo",
+    name="demo",
+    help="""See what this is: a private network, and two visors that chat over it.
+
+A discovery, a relay and the visors alice and bob run in this one process, on loopback. Nothing of them is left behind,
+and nobody else is asked for anything.""",
+)
+
 _apps = new_group(
     "app",
     """The app instances of this machine, in whatever process they run.

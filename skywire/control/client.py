@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
-from types import SimpleNamespace
 from typing import Final, TypeVar, cast, final
 
 from anyio import (
@@ -20,7 +19,7 @@ from anyio import (
 from anyio.abc import ByteStream
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
-from skywire.app.interface import Method, Role, methods_of
+from skywire.app.interface import Method, Role, method_of
 from skywire.app.typed_json import MisfitError, decode, encode
 from skywire.control.frames import MAX_MESSAGE, MessageStream
 from skywire.control.messages import Code, cancel, request
@@ -74,10 +73,7 @@ class Client:
             interface: the protocol class (as mypy takes protocols only as callables).
             prefix: as it was offered.
         """
-        made = SimpleNamespace()
-        for method in methods_of(interface, prefix):
-            setattr(made, method.attribute, _Remote(self, method))
-        return cast("T", made)
+        return cast("T", _Remotes(self, interface, prefix))
 
     async def call(self, method: Method, arguments: Mapping[str, object]) -> object:
         """Call a method that does not stream.
@@ -191,6 +187,20 @@ async def connected(stream: ByteStream, limit: int = MAX_MESSAGE) -> AsyncIterat
     finally:
         with CancelScope(shield=True):
             await messages.aclose()
+
+
+class _Remotes:
+    """The methods of an interface. Each is read from it when it is first asked for: a command uses one or two."""
+
+    def __init__(self, client: Client, interface: Callable[..., object], prefix: str) -> None:
+        self._client = client
+        self._interface = interface
+        self._prefix = prefix
+
+    def __getattr__(self, name: str) -> _Remote:
+        remote = _Remote(self._client, method_of(self._interface, self._prefix, name))
+        setattr(self, name, remote)
+        return remote
 
 
 class _Remote:

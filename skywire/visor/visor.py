@@ -159,28 +159,35 @@ async def running(blueprint: Blueprint) -> AsyncIterator[Visor]:
     async with AsyncExitStack() as stack:
         stack.enter_context(owning(blueprint.local_path, "visor", SECOND))
         logs = stack.enter_context(keeping_logs(blueprint.local_path / "log"))
-        dmsg = await _open_dmsg(blueprint, stack)
-        visor = Visor(blueprint, dmsg, logs)
-        if dmsg is None or blueprint.discovery is None:
-            visor.facilities.withdraw(DMSG, NO_WAY_IN)
-            visor.facilities.withdraw(DISCOVERY, NO_WAY_IN)
-        else:
-            await stack.enter_async_context(on_dmsg(visor.core, dmsg, blueprint.discovery))
-        visor.facilities.withdraw(TRANSPORTS, NO_OVERLAY)
-        visor.facilities.withdraw(SKYNET, NO_OVERLAY)
-        await stack.enter_async_context(_controlled(visor, blueprint.sockets, dmsg))
-        await stack.enter_async_context(
-            visor.registry.serving(DMSGCTRL_PORT, serve_control, label="dmsgctrl", owner=CORE, peers=EVERYONE)
-        )
-        visor.facilities.provide(VISOR_API, visor.api)
-        visor.launcher.boot(blueprint.instances)
-        apps = await stack.enter_async_context(Background())
-        await apps.start(visor.launcher.run)
-        _log.info("the visor %s runs", visor.public)
+        with logs.keeping():
+            visor = await _start(blueprint, logs, stack)
+            _log.info("the visor %s runs", visor.public)
         try:
             yield visor
         finally:
-            _log.info("the visor %s ends", visor.public)
+            with logs.keeping():
+                _log.info("the visor %s ends", visor.public)
+
+
+async def _start(blueprint: Blueprint, logs: AppLogs, stack: AsyncExitStack) -> Visor:
+    dmsg = await _open_dmsg(blueprint, stack)
+    visor = Visor(blueprint, dmsg, logs)
+    if dmsg is None or blueprint.discovery is None:
+        visor.facilities.withdraw(DMSG, NO_WAY_IN)
+        visor.facilities.withdraw(DISCOVERY, NO_WAY_IN)
+    else:
+        await stack.enter_async_context(on_dmsg(visor.core, dmsg, blueprint.discovery))
+    visor.facilities.withdraw(TRANSPORTS, NO_OVERLAY)
+    visor.facilities.withdraw(SKYNET, NO_OVERLAY)
+    await stack.enter_async_context(_controlled(visor, blueprint.sockets, dmsg))
+    await stack.enter_async_context(
+        visor.registry.serving(DMSGCTRL_PORT, serve_control, label="dmsgctrl", owner=CORE, peers=EVERYONE)
+    )
+    visor.facilities.provide(VISOR_API, visor.api)
+    visor.launcher.boot(blueprint.instances)
+    apps = await stack.enter_async_context(Background())
+    await apps.start(visor.launcher.run)
+    return visor
 
 
 @asynccontextmanager

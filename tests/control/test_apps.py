@@ -328,6 +328,18 @@ async def test_who_controls_apps_does_not_set_what_they_open_to_whom(tmp_path: P
                 await call
 
 
+async def test_of_a_log_that_is_longer_than_a_message_the_newest_is_read(tmp_path: Path) -> None:
+    async with controlled(tmp_path, instance(definition("hello"))) as remote:
+        await remote.here.until("hello", "running")
+        with on_behalf_of("hello"):
+            for number in range(1200):
+                logging.getLogger("skywire.app.hello").warning("%s %s", number, "\N{SNOWMAN}" * 1000)
+        lines = await remote.apps.log("hello")
+        assert 100 < len(lines) < 1200
+        assert lines[-1].text.split()[1] == "1199"
+        assert len(await remote.apps.log("hello", last=7)) == 7
+
+
 async def test_connections_are_seen_while_they_last(tmp_path: Path) -> None:
     async with controlled(tmp_path) as remote:
         await remote.apps.add("hello", "hello")

@@ -8,12 +8,14 @@ from contextlib import aclosing
 from pathlib import Path
 
 import pytest
-from anyio import create_task_group, fail_after, wait_all_tasks_blocked
+from anyio import create_task_group, fail_after, sleep_forever, wait_all_tasks_blocked
+from anyio.abc import TaskStatus
 
 from skywire import SecKey, embedded
 from skywire.app.api import ProcessAPI, Severity
 from skywire.app.dependency import Dependencies
 from skywire.app.facility import DMSG, SKYNET, VISOR_API
+from skywire.app.host import AppHost
 from skywire.app.loaded import broken
 from skywire.app.record import InstanceConfig
 from skywire.app.status import State
@@ -182,6 +184,27 @@ async def test_its_own_log_is_read_and_followed(tmp_path: Path, caplog: pytest.L
                 assert (await anext(lines)).text == "skywire.test: told"
         texts = [each.text for each in await api.process.log()]
         assert f"skywire.visor: the visor {node.public} runs" in texts
+
+
+async def test_two_nodes_of_one_process_keep_what_their_own_apps_say(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "skywire")
+
+    async def speak(host: AppHost, task_status: TaskStatus[None]) -> None:
+        host.log.info("I am of %s", host.public)
+        task_status.started()
+        await sleep_forever()
+
+    speaker = instance(definition("speaker", speak))
+    async with visor(tmp_path / "one", speaker) as one, visor(tmp_path / "two", speaker) as two:
+        for node in (one, two):
+            await in_state(node, "speaker", State.RUNNING)
+            assert [line.text for line in await node.api.apps.log("speaker")] == [
+                f"skywire.app.speaker: I am of {node.public}"
+            ]
+            runs = [line.text for line in await node.api.process.log() if line.text.endswith(" runs")]
+            assert runs == [f"skywire.visor: the visor {node.public} runs"]
 
 
 async def test_what_cannot_be_loaded_is_listed_and_costs_no_other(tmp_path: Path) -> None:

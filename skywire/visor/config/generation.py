@@ -59,7 +59,7 @@ def new_document(path: Path | None, identity: SecKey) -> Document:
         "transport": {"discovery": "", "address_resolver": "", "public_autoconnect": False},
         "routing": {"route_finder": ""},
         "uptime_tracker": None,
-        "launcher": {"service_discovery": "", "apps": []},
+        "launcher": {"service_discovery": "", "apps": [{"name": "skychat", "auto_start": True}]},
         "survey_whitelist": [],
         "hypervisors": [],
         "log_level": LOG_LEVEL,

@@ -1,0 +1,71 @@
+"""The connections that a chat has, and which of a peer's is used."""
+
+from __future__ import annotations
+
+from typing import final
+
+from skywire.apps.skychat.limits import LinkLimits
+from skywire.apps.skychat.link import Link
+from skywire.keys import PubKey
+from skywire.wire.skychat import Form
+
+
+@final
+class Links:
+    """All live connections.
+
+    When both sides dial at once there are two: both then use the one that the smaller key has dialled, and the other
+    side ends its own once nothing is on its way by it.
+
+    Args:
+        own: our key.
+        limits: counts.
+    """
+
+    def __init__(self, own: PubKey, limits: LinkLimits) -> None:
+        self._own = own
+        self._limits = limits
+        self._links: dict[PubKey, list[Link]] = {}
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    @property
+    def peers(self) -> int:
+        """Peers that there is a connection with."""
+        return len(self._links)
+
+    def best(self, peer: PubKey) -> Link | None:
+        """The connection to use with a peer; None where there is none."""
+        links = [link for link in self._links.get(peer, []) if link.live]
+        ours_counts = self._own < peer
+        return max(enumerate(links), key=lambda each: (each[1].dialled is ours_counts, each[0]))[1] if links else None
+
+    def strangest(self, known: frozenset[PubKey] | set[PubKey]) -> Link | None:
+        """The oldest connection with somebody who is not known; None where there is none."""
+        return next((links[0] for peer, links in self._links.items() if peer not in known), None)
+
+    def trim(self, peer: PubKey) -> None:
+        """End what we dialled and need no more. What peers of 2024 speak is acknowledged by nothing, so that stays."""
+        best = self.best(peer)
+        for link in self._links.get(peer, []):
+            if link.dialled and link is not best and not link.in_use and link.form is not Form.BARE:
+                link.end("another connection with the same peer is used")
+
+    def add(self, link: Link) -> None:
+        """Have a connection among them."""
+        links = self._links.setdefault(link.peer, [])
+        if len(links) >= self._limits.connections_per_peer:
+            links[0].end("the peer has made newer connections")
+        links.append(link)
+        self._count += 1
+        self.trim(link.peer)
+
+    def remove(self, link: Link) -> None:
+        """Have it among them no more."""
+        links = self._links[link.peer]
+        links.remove(link)
+        self._count -= 1
+        if not links:
+            del self._links[link.peer]
