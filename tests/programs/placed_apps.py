@@ -29,7 +29,7 @@ class Many:
     quick: bool = True
     color: Color = Color.RED
     keys: tuple[PubKey, ...] = ()
-    peers: tuple[Address, ...] = option((), help="Where peers are.")
+    peers: tuple[Address, ...] = option((), help="tcp://<key>@<host> of *all* peers_ [here]")
     words: tuple[str, ...] = ("x", "y")
     limit: int | None = None
     home: Path | None = None
@@ -49,4 +49,4 @@ SOCKS_WEB = App(
     modes=frozenset({RunMode.DMSG_STANDALONE}),
 )
 TUNNEL = App(name="tunnel", summary="For tests.", options=NoOptions, run=keep, cli=("tunnel", "far", "end"))
-MANY = App(name="many", summary="For tests.", options=Many, run=keep)
+MANY = App(name="many", summary="For tests of <all> `kinds`.", options=Many, run=keep)
