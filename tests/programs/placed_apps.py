@@ -37,6 +37,10 @@ class Many:
     passcode: str = option("", secret=True, help="What peers have to know.")
     pin: int = option(0, secret=True)
 
+    def __post_init__(self) -> None:
+        if self.count > 100:
+            raise ValueError("count is at most 100")
+
 
 SOCKS_SERVER = App(name="socks-server", summary="For tests.", options=NoOptions, run=keep, cli=("socks",))
 SOCKS_CLIENT = App(name="socks-client", summary="For tests.", options=NoOptions, run=keep, cli=("socks", "client"))
