@@ -20,6 +20,7 @@ from skywire.wire.transfer import FileHead, check_sha256, piece_head
 HASH_STEP: Final = 16 << 20
 """Bytes that are hashed between two chances to be cancelled."""
 _READ_SIZE: Final = 1 << 20
+_CHANGED: Final = "the file is not any more what was offered"  # told to the peer, so it does not say where that is
 _FLAGS: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
 
 
@@ -117,7 +118,7 @@ class OfferedFile:
                 await to_thread.run_sync(self._hash, digest, start, limiter=self._limiter)
                 await between()
             if offer.sha256 not in ("", digest.hexdigest()):
-                raise self._changed()
+                raise FileChanged(_CHANGED)
             offer.sha256, offer.hashed = digest.hexdigest(), self._facts
         return FileHead(size, offer.sha256)
 
@@ -148,11 +149,8 @@ class OfferedFile:
         except OSError as error:
             raise _unreadable(self._offer.path, error) from error
         if len(data) < size or facts != self._facts:
-            raise self._changed()
+            raise FileChanged(_CHANGED)
         return data
-
-    def _changed(self) -> FileChanged:
-        return FileChanged(f"{self._offer.path.name} is not any more what was offered")
 
 
 @final

@@ -48,14 +48,15 @@ class Sending:
 
 
 Take: TypeAlias = Callable[[PubKey, Announcement], Awaitable[None]]
-"""Writes down what a peer offers, once however often it is told; or raises :class:`OfferUnwanted`."""
+"""Writes down what a peer offers, once however often it is told; or raises :class:`OfferUnwanted`. Whatever else it
+raises ends the connection, so that the peer may try again."""
 Find: TypeAlias = Callable[[PubKey, str], Offer | None]
 """Gives what a peer is offered under an id."""
 
 
 @final
 class Sender:
-    """Sends what is offered.
+    """Sends what is offered, and takes what peers offer.
 
     Args:
         find: gives what a peer is offered under an id; asked once for each request.

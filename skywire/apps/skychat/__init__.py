@@ -43,9 +43,10 @@ class SkychatOptions:
     per_minute: int = option(20, help="messages per minute that are taken of a key that only everyone lets in")
     total_bytes: int = option(10_000_000, help="bytes of text kept in all; then what was read goes, the oldest first")
     days: int = option(30, help="days that messages are kept, and that delivery is tried")
+    largest_file: int = option(4 << 30, help="bytes of the largest file that is taken; it comes by itself")
 
     def __post_init__(self) -> None:
-        for name in ("per_peer", "per_minute", "total_bytes", "days"):
+        for name in ("per_peer", "per_minute", "total_bytes", "days", "largest_file"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is at least 1")
         for address in self.peers:

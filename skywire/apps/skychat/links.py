@@ -53,6 +53,11 @@ class Links:
             if link.dialled and link is not best and not link.in_use and link.form is not Form.BARE:
                 link.end("another connection with the same peer is used")
 
+    def end_all(self) -> None:
+        """End all connections: they do not end by themselves when the chat does."""
+        for link in [each for links in self._links.values() for each in links]:
+            link.end("the chat ends")
+
     def add(self, link: Link) -> None:
         """Have a connection among them."""
         links = self._links.setdefault(link.peer, [])

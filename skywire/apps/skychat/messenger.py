@@ -42,6 +42,10 @@ class Files(Protocol):
         """See :meth:`skywire.apps.skychat.contract.Chat.send_file`."""
         ...
 
+    def forget(self, peer: PubKey, id: str) -> None:  # noqa: A002 - as on the wire
+        """A message was taken back."""
+        ...
+
 
 @final
 class Messenger(Chat):
@@ -68,6 +72,7 @@ class Messenger(Chat):
         self.exchange: Final = exchange
         self.files: Files | None = None
         """What offers files, where something does."""
+        self.log: Final = host.log
         self._host = host
         self._waits = waits
 
@@ -127,6 +132,8 @@ class Messenger(Chat):
     async def delete(self, peer: PubKey, id: str) -> None:  # noqa: A002 - as on the wire
         """See :meth:`Chat.delete`."""
         await self.store.delete(peer, id, now=time.time())
+        if self.files is not None:
+            self.files.forget(peer, id)
         self.exchange.wake(peer)
 
     async def contacts(self) -> tuple[Contact, ...]:

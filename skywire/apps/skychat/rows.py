@@ -91,6 +91,11 @@ def one(database: sqlite3.Connection, peer: PubKey, direction: Direction, id: st
     return None if found is None else _message(found)
 
 
+def with_files(database: sqlite3.Connection) -> tuple[ChatMessage, ...]:
+    """All messages that carry a file, the oldest first."""
+    return tuple(_message(row) for row in database.execute(f"{_MESSAGE} WHERE file IS NOT NULL ORDER BY number"))
+
+
 def waiting(database: sqlite3.Connection, peer: PubKey, limit: int) -> tuple[Waiting, ...]:
     """What a peer is to get next, in order."""
     rows = database.execute(

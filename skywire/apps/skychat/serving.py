@@ -17,6 +17,7 @@ from skywire.apps.skychat import (
     CHAT,
     CONTACTS,
     DELETE,
+    FILES,
     HISTORY,
     INFO,
     READ,
@@ -35,6 +36,7 @@ from skywire.apps.skychat import (
     SkychatOptions,
 )
 from skywire.apps.skychat.contract import Chat, ChatError, ChatMessage, ChatStatus, Sent
+from skywire.apps.skychat.files import files_of
 from skywire.apps.skychat.messenger import Messenger, messenger
 
 _REPORT_SECONDS: Final = 5.0
@@ -48,7 +50,10 @@ async def serve(host: AppHost, options: SkychatOptions, *, task_status: TaskStat
         if chat.store.trouble:
             host.log.error("%s", chat.store.trouble)
         answer(host, chat)
+        files = await stack.enter_async_context(files_of(chat, host, options))
         await stack.enter_async_context(host.serve(CHAT, chat.exchange.serve, label="chat", peers=chat.access))
+        await stack.enter_async_context(host.serve(FILES, files.serve, label="files", peers=chat.access))
+        stack.callback(chat.exchange.links.end_all)  # first of all: else the ports would wait for them
         await _report(host, chat)
         task_status.started()
         await _look_after(host, chat)

@@ -208,6 +208,10 @@ class Store:
         """One message; None where there is none."""
         return await self._database.run(lambda database: rows.one(database, peer, direction, id))
 
+    async def with_files(self) -> tuple[ChatMessage, ...]:
+        """All messages that carry a file, the oldest first."""
+        return await self._database.run(rows.with_files)
+
     async def changed(self, since: int, limit: int) -> tuple[ChatMessage, ...]:
         """Messages that have changed since, in the order of their changes; waits until there is one."""
         while True:
