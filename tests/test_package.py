@@ -47,6 +47,7 @@ CLI_AND_WEB = {
     "httpcore",
     "uvicorn",
     "prometheus_client",
+    "prompt_toolkit",
     "h11",
     "websockets",
     "redis",

@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from skywire.app.command import Command, StreamCommand
+    from skywire.app.command import Command, StreamCommand, TerminalCommand
     from skywire.app.definition import API_VERSION, App, AppDef, Isolation, NoOptions
     from skywire.app.dependency import AnyOf, Dependencies, Instance
     from skywire.app.facility import DISCOVERY, DMSG, RPC, SKYNET, TRANSPORTS, VISOR_API, Facility, FacilityAbsent
@@ -44,6 +44,7 @@ __all__ = [
     "PortTaken",
     "RunMode",
     "StreamCommand",
+    "TerminalCommand",
 ]
 
 if not TYPE_CHECKING:  # what type checkers read stands above; to them this would make every name exist
@@ -51,6 +52,7 @@ if not TYPE_CHECKING:  # what type checkers read stands above; to them this woul
         "skywire.app.command": (
             "Command",
             "StreamCommand",
+            "TerminalCommand",
         ),
         "skywire.app.definition": (
             "API_VERSION",

@@ -1,7 +1,7 @@
 """What an app can be asked to do while it runs: typed verbs of its own, beside start, stop and the like.
 
 A definition lists them, so that command lines and their help are made without running anything; a running instance
-answers them.
+answers them, but for those that are programs at a terminal.
 """
 
 from __future__ import annotations
@@ -54,7 +54,25 @@ class StreamCommand(Generic[A_co, R_co]):
     result: type[R_co]
 
 
-AnyCommand: TypeAlias = Command[object, object] | StreamCommand[object, object]
+@final
+@dataclass(frozen=True)
+class TerminalCommand(Generic[A_co]):
+    """A verb for people at a terminal. It runs in their program, not in the instance, and asks that by its other verbs.
+
+    Args:
+        name: as on the command line, for instance ``chat``.
+        summary: what it does, in one line.
+        arguments: the class of its arguments, as those of a :class:`Command`.
+        program: where its :class:`skywire.app.terminal.TerminalProgram` is, as ``module:attribute``; loaded to run it.
+    """
+
+    name: str
+    summary: str
+    arguments: type[A_co]
+    program: str
+
+
+AnyCommand: TypeAlias = Command[object, object] | StreamCommand[object, object] | TerminalCommand[object]
 """A command of whatever classes."""
 
 

@@ -16,7 +16,7 @@ from anyio import (
 from anyio.abc import TaskGroup, TaskStatus
 
 from skywire.app.api import AppsAPI, ConfigAPI, EventsAPI, FacilityInfo, NetworkAPI, ProcessAPI, VisorAPI
-from skywire.app.command import AnyCommand, StreamCommand
+from skywire.app.command import AnyCommand, Command, StreamCommand
 from skywire.app.facility import FACILITIES, VISOR_API, Facilities, FacilityAbsent
 from skywire.app.host import AppHost, Surroundings
 from skywire.app.interface import Role
@@ -212,7 +212,7 @@ class Session:
         for command in self._commands:
             if isinstance(command, StreamCommand):
                 self._host.answers.relay_stream(command.name, self._streamer(process, command.name))
-            else:
+            elif isinstance(command, Command):
                 self._host.answers.relay(command.name, self._caller(process, command.name))
 
     def _caller(self, process: InstanceAPI, command: str) -> Callable[[Mapping[str, object]], Awaitable[object]]:

@@ -25,6 +25,7 @@ from skywire.app import (
     FacilityAbsent,
     PortSpec,
     StreamCommand,
+    TerminalCommand,
 )
 from skywire.app.options import option
 from skywire.net.address import HostPort
@@ -79,8 +80,9 @@ DIAL = Command("dial", "Sends a text to an address, and ends; gives what comes."
 TAKE = Command("take", "Serves another port from now on.", Number, Nothing)
 GIVE = Command("give", "Serves it no more.", Number, Nothing)
 VISOR = Command("visor", "Asks the visor for the names of its apps.", Nothing, Text)
+SHOW = TerminalCommand("show", "A program at a terminal, which no instance answers.", Nothing, "tests.nothing:here")
 FLOOD_LOG = Command("flood-log", "Writes so many lines to its log.", Number, Nothing)
-COMMANDS = (FACTS, DOUBLE, COUNT, FAIL, END, REPORT, SAY, LISTEN, DIAL, TAKE, GIVE, VISOR, FLOOD_LOG)
+COMMANDS = (FACTS, DOUBLE, COUNT, FAIL, END, REPORT, SAY, LISTEN, DIAL, TAKE, GIVE, VISOR, SHOW, FLOOD_LOG)
 
 
 class AsPlanned(SkywireError):

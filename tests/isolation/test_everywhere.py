@@ -189,8 +189,9 @@ async def test_commands_are_answered(tmp_path: Path, isolation: Isolation) -> No
             await answers.call("fail", {"text": "ours"})
         with pytest.raises((SkywireError, ZeroDivisionError)):
             await answers.call("fail", {"text": "other"})
-        with pytest.raises(NoSuchCommand):
-            await answers.call("unheard-of", {})
+        for name in ("unheard-of", "show"):
+            with pytest.raises(NoSuchCommand):
+                await answers.call(name, {})
 
 
 async def test_many_commands_at_a_time(tmp_path: Path, isolation: Isolation) -> None:

@@ -8,9 +8,11 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
+from skywire.app.api import AppsAPI
 from skywire.app.run_mode import RunMode
-from tests.matrix.sides import Plan
+from tests.matrix.sides import Plan, Side
 from tests.programs.running import PATIENCE
 
 EVERYWHERE = frozenset(RunMode)
@@ -67,7 +69,51 @@ def fetch_health(mode: RunMode, discovery: str) -> None:
         raise Unmet(f"it said {said[:200]!r}")
 
 
+def chat(mode: RunMode, discovery: str) -> None:
+    """A message each way, and a file."""
+    ports = {"chat": 1, "files": 64}
+    alice, bob = (Plan.make(mode, "skychat", ports) for _ in range(2))
+    with (
+        alice.running(discovery, _chat_options(alice, bob)) as one,
+        bob.running(discovery, _chat_options(bob, alice)) as other,
+    ):
+        _say(one, other, "Good day, Bob")
+        _say(other, one, "Good day, Alice")
+        path = one.folder / "letter.txt"
+        path.write_bytes(os.urandom(1_000_000))
+        one.ask(lambda apps: apps.app_call("skychat", "send-file", {"peer": other.key, "path": str(path)}))
+        came = other.ask(lambda apps: _file(apps, one.key))
+        if Path(came).read_bytes() != path.read_bytes():
+            raise Unmet("another file came than was sent")
+
+
+def _chat_options(own: Plan, other: Plan) -> dict[str, object]:
+    if own.mode is RunMode.TCP_STANDALONE:
+        return {"peers": [other.addresses["chat"]], "local": "127.0.0.1:0"}
+    return {"allow": [other.key], "local": "127.0.0.1:0"}
+
+
+def _say(one: Side, other: Side, text: str) -> None:
+    sent = one.ask(lambda apps: apps.app_call("skychat", "send", {"peer": other.key, "text": text, "wait": 30.0}))
+    there = other.ask(lambda apps: apps.app_call("skychat", "history", {"peer": one.key}))
+    assert isinstance(sent, dict)
+    assert isinstance(there, dict)
+    if not sent["acked"] or there["messages"][-1]["text"] != text:
+        raise Unmet(f"{text!r} was sent ({sent}), and there is {there}")
+
+
+async def _file(apps: AppsAPI, peer: str) -> str:
+    """Where the file that a peer sends is, once it is there."""
+    changes = apps.app_stream("skychat", "changes", {"since": 0})
+    async for message in changes:
+        assert isinstance(message, dict)
+        if message["peer"] == peer and message["file"] is not None and message["file"]["path"]:
+            return str(message["file"]["path"])
+    raise Unmet("the app has ended")
+
+
 EXCHANGES = (
+    Exchange("skychat", "a message each way, and a file of 1 MB", chat),
     Exchange("hello", "a greeting; the package of a third party", greet),
     Exchange("log-server", "GET /health", fetch_health),
 )

@@ -75,7 +75,8 @@ class Plan:
     @classmethod
     def make(cls, mode: RunMode, app: str, ports: Mapping[str, int]) -> Plan:
         """With a new key, and ports that are free."""
-        return cls(mode, app, ports, SecKey.generate(), {name: _free_port() for name in ports})
+        first = _free_ports(len(ports))
+        return cls(mode, app, ports, SecKey.generate(), {name: first + at for at, name in enumerate(ports)})
 
     @property
     def key(self) -> str:
@@ -118,8 +119,15 @@ class Plan:
         return words
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+def _free_ports(count: int) -> int:
+    """The first of so many that are free, one behind the other."""
+    while True:
+        with ExitStack() as stack:
+            probe = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+            first: int = probe.getsockname()[1]
+            try:
+                for at in range(1, count):
+                    stack.enter_context(socket.create_server(("127.0.0.1", first + at)))
+            except (OSError, OverflowError):
+                continue
+            return first

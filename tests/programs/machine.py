@@ -44,7 +44,7 @@ class Machine:
     def __post_init__(self) -> None:
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("SKYWIRE_", "CYCLOPTS_"))}
         self.environment = {**clean, "COLUMNS": "200", RUNTIME_VARIABLE: str(self.folder / "run")}
-        self._install_talker()
+        self._install_apps()
 
     def run(
         self, line: str, *more: str, environment: Mapping[str, str] | None = None
@@ -116,12 +116,14 @@ class Machine:
             assert time.monotonic() < limit, "it has not come to that"
             time.sleep(0.02)
 
-    def _install_talker(self) -> None:
-        """Let programs find the definition of ``talker``, as a package that is installed would."""
+    def _install_apps(self) -> None:
+        """Let programs find the definitions of ``talker`` and ``murmur``, as a package that is installed would."""
         facts = self.folder / "site" / "talker-1.0.dist-info"
         facts.mkdir(parents=True)
         (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: talker\nVersion: 1.0\n")
-        (facts / "entry_points.txt").write_text("[skywire.apps]\ntalker = tests.programs.talker:TALKER\n")
+        (facts / "entry_points.txt").write_text(
+            "[skywire.apps]\ntalker = tests.programs.talker:TALKER\nmurmur = tests.programs.murmur:MURMUR\n"
+        )
         before = self.environment.get("PYTHONPATH", "")
         self.environment["PYTHONPATH"] = os.pathsep.join(filter(None, [before, str(ROOT), str(facts.parent)]))
 

@@ -10,7 +10,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, final
 
 from skywire import Address, HostPort, PubKey
-from skywire.app import DMSG, SKYNET, App, AppHost, Command, Dependencies, NoOptions, PortSpec, StreamCommand
+from skywire.app import (
+    DMSG,
+    SKYNET,
+    App,
+    AppHost,
+    Command,
+    Dependencies,
+    NoOptions,
+    PortSpec,
+    StreamCommand,
+    TerminalCommand,
+)
 from skywire.app.options import option
 from skywire.apps.skychat.contract import ChatMessage, ChatStatus, Contact, Sent
 
@@ -142,6 +153,26 @@ class Done:
     """It is on disk."""
 
 
+@final
+@dataclass(frozen=True)
+class TalkArguments:
+    """Args of ``chat``; see the help of each.
+
+    Raises:
+        ValueError: one of them is out of its range.
+    """
+
+    peer: str
+    history: int = option(20, help="messages of the past that are shown first")
+    wait: float = option(0.0, help="seconds to wait for the peer to have what came from a pipe")
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.history <= 500:
+            raise ValueError("history is 0 to 500 messages")
+        if not 0 <= self.wait <= 86400:
+            raise ValueError("wait is 0 to 86400 seconds")
+
+
 SEND: Final = Command(
     "send", "Write to a peer; it may answer from then on. Kept until it is delivered.", SendArguments, Sent
 )
@@ -160,6 +191,13 @@ PAGE: Final = Command(
     "page", "The address of its page, to open in a browser on this machine; good once.", NoOptions, str
 )
 
+TALK: Final = TerminalCommand(
+    "chat",
+    "Talk with a peer at this terminal; or send it each line of a pipe.",
+    TalkArguments,
+    "skywire.apps.skychat.terminal:talk",
+)
+
 
 async def _run(host: AppHost, options: SkychatOptions, *, task_status: TaskStatus[None]) -> None:
     from skywire.apps.skychat.serving import serve
@@ -173,6 +211,6 @@ SKYCHAT: Final = App(
     options=SkychatOptions,
     run=_run,
     ports=(CHAT, FILES),
-    commands=(SEND, SEND_FILE, HISTORY, CHANGES, READ, DELETE, CONTACTS, ALIAS, INFO, PAGE),
+    commands=(SEND, SEND_FILE, HISTORY, CHANGES, READ, DELETE, CONTACTS, ALIAS, INFO, PAGE, TALK),
     dependencies=Dependencies(wants=(DMSG, SKYNET)),
 )

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final, Protocol, final
 
-from anyio import Event, current_time, move_on_after
+from anyio import Event, move_on_after
 
 from skywire.app import AppHost
 from skywire.app.run_mode import MODE_RULES
@@ -84,7 +84,7 @@ class Messenger(Chat):
             raise ChatError("reply_to is the id of a message: 16 hexadecimal digits")
         if not 0 <= wait <= LONGEST_WAIT:
             raise ChatError(f"wait is 0 to {LONGEST_WAIT:g} seconds")
-        began = current_time()
+        began = time.perf_counter()
         id = secrets.token_hex(8)  # noqa: A001
         came = self._waits[peer, id] = Event()
         try:
@@ -97,7 +97,7 @@ class Messenger(Chat):
                 await came.wait()
         finally:
             del self._waits[peer, id]
-        return Sent(id, came.is_set(), (current_time() - began) * 1000)
+        return Sent(id, came.is_set(), (time.perf_counter() - began) * 1000)
 
     async def send_file(self, peer: PubKey, path: Path, *, text: str = "") -> Sent:
         """See :meth:`Chat.send_file`."""

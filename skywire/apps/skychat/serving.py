@@ -5,12 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from typing import Final
 
 from anyio import sleep
 from anyio.abc import TaskStatus
 
 from skywire.app import AppHost, NoOptions
+from skywire.app.web import WebPage
 from skywire.apps.skychat import (
     ALIAS,
     CHANGES,
@@ -20,6 +22,7 @@ from skywire.apps.skychat import (
     FILES,
     HISTORY,
     INFO,
+    PAGE,
     READ,
     SEND,
     SEND_FILE,
@@ -38,7 +41,11 @@ from skywire.apps.skychat import (
 from skywire.apps.skychat.contract import Chat, ChatError, ChatMessage, ChatStatus, Sent
 from skywire.apps.skychat.files import files_of
 from skywire.apps.skychat.messenger import Messenger, messenger
+from skywire.apps.skychat.page_app import page_app
+from skywire.net.errors import ListenError
 
+UPLOADS: Final = "uploads"
+"""Where files that browsers send are, in the folder of the app."""
 _REPORT_SECONDS: Final = 5.0
 _SWEEP_SECONDS: Final = 3600.0
 
@@ -50,13 +57,35 @@ async def serve(host: AppHost, options: SkychatOptions, *, task_status: TaskStat
         if chat.store.trouble:
             host.log.error("%s", chat.store.trouble)
         answer(host, chat)
+        page = await _open_page(host, options, chat, stack)
         files = await stack.enter_async_context(files_of(chat, host, options))
         await stack.enter_async_context(host.serve(CHAT, chat.exchange.serve, label="chat", peers=chat.access))
         await stack.enter_async_context(host.serve(FILES, files.serve, label="files", peers=chat.access))
         stack.callback(chat.exchange.links.end_all)  # first of all: else the ports would wait for them
-        await _report(host, chat)
+        await _report(host, chat, page)
         task_status.started()
-        await _look_after(host, chat)
+        await _look_after(host, chat, page)
+
+
+async def _open_page(host: AppHost, options: SkychatOptions, chat: Chat, stack: AsyncExitStack) -> WebPage | None:
+    """Serve the page, at any other port where its own is taken: people are given the address, and chat goes on."""
+    page: WebPage | None = None
+    if options.local is not None:
+        app = page_app(chat, host.data_dir / UPLOADS)
+        try:
+            page = await stack.enter_async_context(host.serve_web(app, options.local, label="chat page"))
+        except ListenError as error:
+            host.log.warning("its page is at another port: %s", error)
+            anywhere = replace(options.local, port=0)
+            page = await stack.enter_async_context(host.serve_web(app, anywhere, label="chat page"))
+
+    async def tell(_: NoOptions) -> str:
+        if page is None:
+            raise ChatError(f"{host.name} has no page: set its option local to a loopback address, as 127.0.0.1:0")
+        return page.url
+
+    host.answer(PAGE, tell)
+    return page
 
 
 def answer(host: AppHost, chat: Chat) -> None:
@@ -103,7 +132,7 @@ def answer(host: AppHost, chat: Chat) -> None:
     host.answer(INFO, status)
 
 
-async def _look_after(host: AppHost, chat: Messenger) -> None:
+async def _look_after(host: AppHost, chat: Messenger, page: WebPage | None) -> None:
     """Say how the chat is, and let go what is too old, until cancelled."""
     next_sweep = 0.0
     while True:
@@ -113,14 +142,21 @@ async def _look_after(host: AppHost, chat: Messenger) -> None:
                 await chat.store.sweep(now=time.time())
             except ChatError as error:
                 host.log.warning("what is too old stays for now: %s", error)
-        await _report(host, chat)
+        await _report(host, chat, page)
         await sleep(_REPORT_SECONDS)
 
 
-async def _report(host: AppHost, chat: Messenger) -> None:
+async def _report(host: AppHost, chat: Messenger, page: WebPage | None) -> None:
+    address = None if page is None else str(page.address)
     try:
         figures = await chat.store.figures()
     except ChatError as error:
-        host.report(str(error), peers=chat.exchange.links.peers)
+        host.report(str(error), page=address, peers=chat.exchange.links.peers)
         return
-    host.report(chat.store.trouble, peers=chat.exchange.links.peers, waiting=figures.waiting, messages=figures.stored)
+    host.report(
+        chat.store.trouble,
+        page=address,
+        peers=chat.exchange.links.peers,
+        waiting=figures.waiting,
+        messages=figures.stored,
+    )

@@ -12,7 +12,7 @@ from typing import Annotated, Final, get_type_hints
 from cyclopts import App, Parameter
 
 from skywire.app.catalogue import Catalogue, NoSuchApp
-from skywire.app.command import AnyCommand, StreamCommand
+from skywire.app.command import AnyCommand, StreamCommand, TerminalCommand
 from skywire.app.loaded import DefinitionError
 from skywire.app.options import describe
 from skywire.app.typed_json import MisfitError, encode, fields_of, from_text, kind_of
@@ -93,7 +93,12 @@ def made(name: str, command: AnyCommand) -> Callable[..., None]:
             for key, value in given.items()
             if value is not None
         }
-        ask(name, command.name, arguments, streams=isinstance(command, StreamCommand), reach=reach)
+        if isinstance(command, TerminalCommand):
+            from skywire.cli.control.terminal import run_program
+
+            run_program(name, command, arguments, reach)
+        else:
+            ask(name, command.name, arguments, streams=isinstance(command, StreamCommand), reach=reach)
 
     vars(run)["__signature__"] = signature
     run.__annotations__ = {each.name: each.annotation for each in parameters}
