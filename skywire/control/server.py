@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Final, final
 
 from anyio import (
@@ -144,7 +144,7 @@ class _Caller:
         self, call: int | str, scope: CancelScope, method: Method, implementation: object, arguments: object
     ) -> None:
         try:
-            with scope:
+            with scope, nullcontext() if method.streams else self._endpoint.answering():
                 await self._call(call, method, implementation, arguments)
             if scope.cancelled_caught:
                 await self._messages.send(stream_end(call))
@@ -160,8 +160,7 @@ class _Caller:
             if method.streams:
                 await self._stream(call, made)
             else:
-                with self._endpoint.answering():
-                    await self._messages.send(reply(call, encode(await made)))
+                await self._messages.send(reply(call, encode(await made)))
         except MisfitError as error:
             await self._messages.send(failure(call, Code.WRONG_ARGUMENTS, str(error)))
         except SkywireError as error:

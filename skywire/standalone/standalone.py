@@ -159,35 +159,41 @@ async def running(blueprint: Blueprint) -> AsyncIterator[Standalone]:
         InvalidAddress: it is to listen on what is no host.
     """
     instance = replace(blueprint.instance, isolation=Isolation.IN_PROCESS, auto_start=True)
-    name = instance.name
     async with AsyncExitStack() as stack:
         stack.enter_context(owning(blueprint.folder, "process", "a folder of its own, and a key of its own"))
         logs = stack.enter_context(keeping_logs(blueprint.folder / "log"))
-        network = await _open_network(blueprint, instance, stack)
-        node = Standalone(blueprint, network, logs)
-        core = node.core
-        if isinstance(blueprint.place, OnDmsg) and isinstance(network, DmsgNetwork):
-            await stack.enter_async_context(on_dmsg(core, network, blueprint.place.discovery))
-            await stack.enter_async_context(
-                core.registry.serving(CONTROL_PORT, serve_control, label="dmsgctrl", owner=CORE, peers=EVERYONE)
-            )
-        else:
-            await stack.enter_async_context(serving(network, core.registry))
-        _say_what_is_absent(core)
-        if blueprint.sockets is not None:
-            path = blueprint.sockets / f"{socket_name(core.mode, name, core.public)}{SUFFIX}"
-            await stack.enter_async_context(core.controlled(path))
-        core.facilities.provide(RPC, core.endpoint)
-        watching = await stack.enter_async_context(Background())
-        await watching.start(node.follow)
-        node.launcher.boot({name: instance})
-        apps = await stack.enter_async_context(Background())
-        await apps.start(node.launcher.run)
-        _log.info("%s runs as %s, as %s", name, core.mode, core.public)
+        with logs.keeping():
+            node = await _start(blueprint, instance, logs, stack)
+            _log.info("%s runs as %s, as %s", node.name, node.core.mode, node.core.public)
         try:
             yield node
         finally:
-            _log.info("%s ends", name)
+            with logs.keeping():
+                _log.info("%s ends", node.name)
+
+
+async def _start(blueprint: Blueprint, instance: InstanceConfig, logs: AppLogs, stack: AsyncExitStack) -> Standalone:
+    network = await _open_network(blueprint, instance, stack)
+    node = Standalone(blueprint, network, logs)
+    core = node.core
+    if isinstance(blueprint.place, OnDmsg) and isinstance(network, DmsgNetwork):
+        await stack.enter_async_context(on_dmsg(core, network, blueprint.place.discovery))
+        await stack.enter_async_context(
+            core.registry.serving(CONTROL_PORT, serve_control, label="dmsgctrl", owner=CORE, peers=EVERYONE)
+        )
+    else:
+        await stack.enter_async_context(serving(network, core.registry))
+    _say_what_is_absent(core)
+    if blueprint.sockets is not None:
+        path = blueprint.sockets / f"{socket_name(core.mode, node.name, core.public)}{SUFFIX}"
+        await stack.enter_async_context(core.controlled(path))
+    core.facilities.provide(RPC, core.endpoint)
+    watching = await stack.enter_async_context(Background())
+    await watching.start(node.follow)
+    node.launcher.boot({node.name: instance})
+    apps = await stack.enter_async_context(Background())
+    await apps.start(node.launcher.run)
+    return node
 
 
 async def _open_network(

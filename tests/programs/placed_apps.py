@@ -29,13 +29,17 @@ class Many:
     quick: bool = True
     color: Color = Color.RED
     keys: tuple[PubKey, ...] = ()
-    peers: tuple[Address, ...] = option((), help="Where peers are.")
+    peers: tuple[Address, ...] = option((), help="tcp://<key>@<host> of *all* peers_ [here]")
     words: tuple[str, ...] = ("x", "y")
     limit: int | None = None
     home: Path | None = None
     name: str = option("", help="Not that of the instance.")
     passcode: str = option("", secret=True, help="What peers have to know.")
     pin: int = option(0, secret=True)
+
+    def __post_init__(self) -> None:
+        if self.count > 100:
+            raise ValueError("count is at most 100")
 
 
 SOCKS_SERVER = App(name="socks-server", summary="For tests.", options=NoOptions, run=keep, cli=("socks",))
@@ -49,4 +53,4 @@ SOCKS_WEB = App(
     modes=frozenset({RunMode.DMSG_STANDALONE}),
 )
 TUNNEL = App(name="tunnel", summary="For tests.", options=NoOptions, run=keep, cli=("tunnel", "far", "end"))
-MANY = App(name="many", summary="For tests.", options=Many, run=keep)
+MANY = App(name="many", summary="For tests of <all> `kinds`.", options=Many, run=keep)

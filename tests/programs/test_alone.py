@@ -343,6 +343,21 @@ def test_the_apps_that_come_along_run_in_the_modes_that_they_allow(connected: Pl
         assert "started_at" in done.stdout
 
 
+def test_two_chats_without_a_visor_talk_over_tcp(place: Place) -> None:
+    def flags(name: str, chat: int) -> list[str]:
+        ports = [f"--port=chat={chat}", f"--port=files={free_port()}"]
+        return ["skychat", "--name", name, "--local", "none", "--everyone", *ports]
+
+    port = free_port()
+    with place.running(TCP, *flags("alice", port)) as (_, alice):
+        (address,) = (each for each in alice.addresses if each.endswith(f":{port}"))
+        with place.running(TCP, *flags("bob", free_port()), "--peers", address) as (_, bob):
+            done = place.run(SKYWIRE, "app", "bob", "send", alice.public_key, "good evening", "--wait", "20")
+            assert (done.returncode, json.loads(done.stdout)["acked"]) == (0, True), done.stderr
+            (message,) = json.loads(place.skywire("app alice history"))["messages"]
+            assert (message["text"], message["peer"]) == ("good evening", bob.public_key)
+
+
 def test_nothing_listens_but_what_is_said(place: Place) -> None:
     port = free_port()
     with place.running(TCP, "hello", "--port", str(port)) as (program, _):

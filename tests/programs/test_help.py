@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -11,12 +12,14 @@ from skywire.app.catalogue import Catalogue
 from skywire.app.run_mode import RunMode
 from skywire.apps import BUILT_IN
 from tests.programs.alone import DMSG, SKYWIRE, TCP, Place, commands
-from tests.programs.visor_program import Node
+from tests.programs.visor_program import ROOT, Node
 
 TOOLS = {"cat", "curl", "http", "iperf", "probe", "ip"}
 SERVICES = {"disc", "server"}
 OFFERED = {"hello", "gate", "keeper", "stubborn", "chatter"}
 """By another package, in every mode."""
+PLACED = ("socks-server", "socks-client", "socks-web", "tunnel", "many")
+"""By a third one, at places of their own."""
 TELLING = """
 import atexit, sys
 atexit.register(lambda: print(*sys.modules, file=sys.stderr))
@@ -46,16 +49,16 @@ def listed(place: Place, program: tuple[str, ...], *words: str) -> set[str]:
 
 @pytest.mark.parametrize("words", [(), ("--help",), ("-h",)])
 def test_each_program_lists_what_it_is_for(place: Place, words: tuple[str, ...]) -> None:
-    assert listed(place, SKYWIRE, *words) == {"app", "cli", "completion", "dmsg", "visor"}
+    assert listed(place, SKYWIRE, *words) == {"app", "cli", "completion", "demo", "dmsg", "visor"}
     assert listed(place, SKYWIRE, "dmsg", *words) == TOOLS | SERVICES
     apps_on_dmsg = built_in(RunMode.DMSG_STANDALONE) | OFFERED
     assert listed(place, DMSG, *words) == TOOLS | SERVICES | {"conf"} | apps_on_dmsg
     assert listed(place, TCP, *words) == {"conf"} | built_in(RunMode.TCP_STANDALONE) | OFFERED
-    assert {"debug", "log-server"} <= apps_on_dmsg
+    assert {"debug", "log-server", "skychat"} <= apps_on_dmsg
     assert "debug" not in built_in(RunMode.TCP_STANDALONE)
 
 
-@pytest.mark.parametrize("name", ["log-server", "debug", "hello"])
+@pytest.mark.parametrize("name", ["log-server", "debug", "skychat", "hello"])
 def test_what_skywire_does_not_list_can_be_called(place: Place, name: str) -> None:
     shown = [place.run(program, name, "--help") for program in ((*SKYWIRE, "dmsg"), DMSG)]
     assert [each.returncode for each in shown] == [0, 0]
@@ -102,7 +105,11 @@ def test_apps_with_a_place_of_their_own_on_the_command_line(place: Place) -> Non
     offers = place.node.folder / "offers" / "node_apps-1.dist-info" / "entry_points.txt"
     names = "\n".join(f"{name} = tests.programs.placed_apps:{name.upper().replace('-', '_')}" for name in PLACED)
     offers.write_text(f"[skywire.apps]\n{names}\n")
-    assert "socks" in listed(place, TCP)
+    assert {"socks", "tunnel", "many"} <= listed(place, TCP)
+    assert "For tests of <all> `kinds`." in place.run(TCP, "--help").stdout
+    shown = place.run(TCP, "many", "--help").stdout
+    assert "For tests of <all> `kinds`." in shown
+    assert "tcp://<key>@<host> of *all* peers_ [here] (list: address; may be repeated)" in shown
     assert listed(place, TCP, "socks", "--help") == {"client"}
     for words in [("socks", "client"), ("socks-client",), ("socks",), ("socks-server",), ("tunnel", "far", "end")]:
         done = place.run(TCP, *words, "--help")
@@ -114,4 +121,13 @@ def test_apps_with_a_place_of_their_own_on_the_command_line(place: Place) -> Non
     assert "use dmsg socks-web (dmsg-standalone)" in done.stderr
 
 
-PLACED = ("socks-server", "socks-client", "socks-web", "tunnel")
+def test_the_commands_of_the_units_have_their_flags(place: Place) -> None:
+    text = (ROOT / "docs" / "how-to" / "standalone.md").read_text()
+    programs = {"dmsg": DMSG, "standalone": TCP}
+    found = re.findall(r"^ExecStart=/opt/skywire/bin/(\S+) (\S+) (.+)$", text, re.MULTILINE)
+    assert [program for program, _, _ in found] == ["dmsg", "standalone"]
+    for program, app, words in found:
+        shown = place.run(programs[program], app, "--help").stdout
+        flags = [word for word in words.split() if word.startswith("--")]
+        assert flags
+        assert [flag for flag in flags if f"{flag} " not in shown] == []

@@ -73,6 +73,7 @@ def test_each_kind_of_value(line: str, expected: Many) -> None:
     ("line", "reason"),
     [
         ("--count five", "--count: a whole number is expected"),
+        ("--count 101", "count is at most 100"),
         ("--count 1.5", "--count: a whole number is expected"),
         ("--color green", "--color: 'green' is not a valid Color; it is one of red, blue"),
         (f"--keys {KEYS[0]} --keys 02", "--keys: a public key is 66"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -59,6 +60,7 @@ async def ended(node: Standalone) -> None:
 async def test_on_tcp_it_is_reached_where_it_says(tmp_path: Path) -> None:
     peer = PkTcpNetwork(SecKey.generate())
     async with alone(blueprint(tmp_path, instance(greeter()))) as node:
+        await node.reachable()
         (address,) = node.addresses
         assert (address.network, address.host) == ("tcp", "127.0.0.1")
         assert address.port == node.launcher.get("greeter").ports["greeting"]
@@ -76,7 +78,9 @@ async def test_on_dmsg_it_is_reached_by_its_key_and_answers_pings(tmp_path: Path
         network.client(limits=SWIFT) as peer,
     ):
         assert node.addresses == (Address("dmsg", identity.public, 4000),)
-        await until(lambda: node.core.facilities.presence()["dmsg"].offline is None)
+        with fail_after(PATIENCE):
+            await node.reachable()
+        assert node.core.facilities.presence()["dmsg"].offline is None
         async with await peer.dial(dmsg(identity, 4000), owner=ME) as conn:
             assert await conn.receive() == f"hello {peer.public}".encode()
         async with running_visor(sites.blueprint(tmp_path / "visor", discovery=network.discovery)) as visor:
@@ -350,6 +354,13 @@ def test_a_key_of_its_own_is_made_once_and_kept_for_its_owner_alone(tmp_path: Pa
     (tmp_path / "file").touch()
     with pytest.raises(KeyFileError, match="cannot make the folder"):
         make_own_key(tmp_path / "file")
+
+
+def test_a_key_that_many_make_at_the_same_moment_is_one(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(8) as threads:
+        for number in range(20):
+            paths = list(threads.map(make_own_key, [tmp_path / str(number)] * 8))
+            assert len({keyfile.load(path).public for path in paths}) == 1
 
 
 def test_a_place_has_one_mode_and_no_key_is_shown(tmp_path: Path) -> None:

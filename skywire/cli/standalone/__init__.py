@@ -120,16 +120,18 @@ class _Commands:
 
     def _add(self, path: tuple[str, ...], function: Callable[..., None], summary: str) -> None:
         """Make a command at a path; what the program has there already stays."""
+        from skywire.cli.standalone.option_flags import as_written
+
         here = self._app
         for word in path[:-1]:
             if word not in here:
                 here.command(App(name=word, version_flags=[]))
             here = here[word]
         if path[-1] not in here:
-            here.command(App(name=path[-1], help=summary, version_flags=[]))
+            here.command(App(name=path[-1], help=as_written(summary), version_flags=[]))
         leaf = here[path[-1]]
         if leaf.default_command is None:
-            leaf.help = summary
+            leaf.help = as_written(summary)
             leaf.default(function)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from inspect import Parameter as Argument
@@ -17,6 +18,7 @@ from skywire.app.typed_json import MisfitError, encode, from_text, kind_of
 from skywire.cli.control.words import visible
 from skywire.cli.program import UsageError
 
+_MARKDOWN: Final = re.compile(r"([\\`*_{}\[\]<>#|~])")
 _PREFIX: Final = "option_"
 """Before the names of options among the arguments of a command."""
 
@@ -44,43 +46,27 @@ class OptionFlag:
     def argument(self, group: Group) -> Argument:
         """The argument of a function."""
         info = self.info
-        kind = "" if info.kind is bool else f" ({kind_of(info.kind)})"
-        text = visible(info.help) + kind
         if info.secret:
-            annotation: object = Annotated[
-                Path | None,
-                Parameter(
-                    name=self.flag,
-                    group=group,
-                    show_default=False,
-                    help=f"{text} The first line of this file; or set {self.variable}.".strip(),
-                ),
-            ]
-            return Argument(self.key, Argument.KEYWORD_ONLY, default=None, annotation=annotation)
+            source = f"{kind_of(info.kind)}: the first line of this file; or set {self.variable}"
+            return self._made(Path | None, group, source)
         if info.kind is bool:
-            parameter = Parameter(
-                name=self.flag,
-                group=group,
-                negative=f"--no-{self.flag[2:]}",
-                help=f"{text} [default: {'on' if info.default else 'off'}]".strip(),
-                show_default=False,
-            )
-            return Argument(self.key, Argument.KEYWORD_ONLY, default=None, annotation=Annotated[bool | None, parameter])
-        shown = "" if info.default in {None, ""} or info.default == () else f" [default: {_shown(info.default)}]"
-        more = " May be repeated." if _is_list(info) else ""
+            shown = f"default: {'on' if info.default else 'off'}"
+            return self._made(bool | None, group, shown, negative=f"--no-{self.flag[2:]}")
+        shown = "" if info.default in {None, ""} or info.default == () else f"; default: {_shown(info.default)}"
+        if _is_list(info):
+            return self._made(tuple[str, ...], group, f"{kind_of(info.kind)}; may be repeated{shown}", default=())
+        return self._made(str | None, group, f"{kind_of(info.kind)}{shown}")
+
+    def _made(self, kind: object, group: Group, more: str, *, default: object = None, negative: str = "") -> Argument:
         parameter = Parameter(
             name=self.flag,
             group=group,
-            negative="",
-            help=f"{text}{more}{visible(shown)}".strip(),
+            negative=negative,
+            help=as_written(f"{self.info.help} ({more})".strip()),
             show_default=False,
-            allow_leading_hyphen=True,
+            allow_leading_hyphen=not self.info.secret and self.info.kind is not bool,
         )
-        if _is_list(info):
-            return Argument(
-                self.key, Argument.KEYWORD_ONLY, default=(), annotation=Annotated[tuple[str, ...], parameter]
-            )
-        return Argument(self.key, Argument.KEYWORD_ONLY, default=None, annotation=Annotated[str | None, parameter])
+        return Argument(self.key, Argument.KEYWORD_ONLY, default=default, annotation=Annotated[kind, parameter])
 
     def value(self, given: object) -> object:
         """What was given, as JSON; None where nothing was.
@@ -150,6 +136,11 @@ def read_options(loaded: LoadedDef, flags: tuple[OptionFlag, ...], given: Mappin
         return decode(loaded.options, {name: value for name, value in values.items() if value is not None})
     except OptionError as error:
         raise UsageError(visible(str(error))) from None
+
+
+def as_written(text: str) -> str:
+    """A text of a definition for a help, which else would take it for Markdown, and leave out what is in angles."""
+    return _MARKDOWN.sub(r"\\\1", visible(text))
 
 
 def _is_list(info: OptionInfo) -> bool:

@@ -10,14 +10,14 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from anyio import move_on_after
 from platformdirs import user_data_path
 
 from skywire import runtime
 from skywire.app.catalogue import Catalogue
-from skywire.app.loaded import DefinitionError, LoadedDef, check_name, check_ports
+from skywire.app.loaded import DefinitionError, LoadedDef, check_name
 from skywire.app.record import InstanceConfig
 from skywire.app.run_mode import MODE_RULES, RunMode
 from skywire.apps import BUILT_IN
@@ -25,15 +25,17 @@ from skywire.cli.identity import identity_from, load_identity
 from skywire.cli.program import UsageError
 from skywire.cli.service import Leaving, notify
 from skywire.cli.standalone.command import DmsgFlags, ProcessFlags, TcpFlags
+from skywire.cli.standalone.ports import listening, port_numbers
 from skywire.control.local import runtime_folder
-from skywire.errors import InvalidAddress
 from skywire.keys import SecKey
 from skywire.log_levels import LOG_LEVELS
-from skywire.net.address import HostPort, check_host
 from skywire.net.background import Background
 from skywire.standalone.blueprint import Blueprint, OnDmsg, OnTcp
 from skywire.standalone.own_key import make_own_key
 from skywire.standalone.standalone import Standalone, running
+
+if TYPE_CHECKING:  # with it comes an HTTP client, which key-encrypted TCP has no use for
+    from skywire.cli.dmsg.connection import WayIn
 
 KEY_VARIABLES: Final[Mapping[RunMode, str]] = {
     RunMode.DMSG_STANDALONE: "SKYWIRE_DMSG_SK",
@@ -69,15 +71,17 @@ def run_alone(loaded: LoadedDef, options: object, network: DmsgFlags | TcpFlags,
     level = _level(process.log_level)
     try:
         check_name(name)
-        ports = _ports(loaded, process.port)
     except DefinitionError as error:
         raise UsageError(str(error)) from None
-    hosts: tuple[str, ...] = ()
+    ports = port_numbers(loaded, process.port)
+    place: _DmsgWay | OnTcp
     if isinstance(network, TcpFlags):
-        hosts, ports = _listening(loaded, network.listen, ports)
+        hosts, ports = listening(loaded, network.listen, ports)
+        place = OnTcp(hosts=hosts)
+    else:
+        place = _dmsg_way(network)
     folder = user_data_path("skywire") / MODE_RULES[mode].command / name if process.data is None else process.data
     folder = folder.absolute()
-    place: _Dmsg | OnTcp = _Dmsg.of(network) if isinstance(network, DmsgFlags) else OnTcp(hosts=hosts)
     instance = InstanceConfig(name=name, app=loaded.bind(options), restart=process.restart, ports=ports)
     identity = _identity(mode, network, process, folder)
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
@@ -86,37 +90,38 @@ def run_alone(loaded: LoadedDef, options: object, network: DmsgFlags | TcpFlags,
 
 
 @dataclass(frozen=True)
-class _Dmsg:
-    """The way into dmsg, before it is opened."""
+class _DmsgWay:
+    """The way into dmsg, before it is opened.
 
-    flags: DmsgFlags
+    Args:
+        way: to where others are looked up.
+        sessions: servers to be reachable through.
+    """
 
-    @classmethod
-    def of(cls, flags: DmsgFlags) -> _Dmsg:
-        """Check it."""
-        from skywire.cli.dmsg.connection import way_in
-
-        way_in(flags.disc, flags.server)
-        if flags.min_sessions is not None and flags.min_sessions < 0:
-            raise UsageError("--min-sessions is 0 for all servers, or more")
-        return cls(flags)
+    way: WayIn
+    sessions: int
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[OnDmsg]:
         """Open it while the block runs."""
-        from skywire.cli.dmsg.connection import way_in
+        async with self.way.discovery() as discovery:
+            yield OnDmsg(discovery=discovery, min_sessions=self.sessions)
 
-        way = way_in(self.flags.disc, self.flags.server)
-        sessions = way.sessions if self.flags.min_sessions is None else self.flags.min_sessions
-        async with way.discovery() as discovery:
-            yield OnDmsg(discovery=discovery, min_sessions=sessions)
+
+def _dmsg_way(flags: DmsgFlags) -> _DmsgWay:
+    from skywire.cli.dmsg.connection import way_in
+
+    way = way_in(flags.disc, flags.server)
+    if flags.min_sessions is not None and flags.min_sessions < 0:
+        raise UsageError("--min-sessions is 0 for all servers, or more")
+    return _DmsgWay(way, way.sessions if flags.min_sessions is None else flags.min_sessions)
 
 
 @dataclass(frozen=True)
 class _Program:
     instance: InstanceConfig
     identity: SecKey = field(repr=False)
-    place: _Dmsg | OnTcp
+    place: _DmsgWay | OnTcp
     folder: Path
     as_json: bool
 
@@ -126,7 +131,7 @@ class _Program:
             match self.place:
                 case OnTcp() as tcp:
                     await self._serve(tcp, leaving)
-                case _Dmsg() as way:
+                case _DmsgWay() as way:
                     async with way.opened() as dmsg:
                         await self._serve(dmsg, leaving)
 
@@ -177,57 +182,6 @@ def _level(flag: str | None) -> int:
         source = "--log-level" if flag else LEVEL_VARIABLE
         raise UsageError(f"{source}: {text[:100]!r} is none of {', '.join(LOG_LEVELS)}")
     return number
-
-
-def _ports(loaded: LoadedDef, texts: tuple[str, ...]) -> dict[str, int]:
-    """The numbers of ports."""
-    found: dict[str, int] = {}
-    for text in texts:
-        name, equals, number = text.rpartition("=")
-        if not equals:
-            name = _only_port(loaded, f"--port {text[:100]}")
-        if not (number.isascii() and number.isdigit() and len(number) <= 5) or name in found:
-            raise UsageError(f"--port takes NAME=NUMBER, each port once, this is {text[:100]!r}")
-        found[name] = int(number)
-    check_ports(loaded, found)
-    return found
-
-
-def _only_port(loaded: LoadedDef, what: str) -> str:
-    if len(loaded.ports) != 1:
-        names = ", ".join(port.name for port in loaded.ports) or "none"
-        raise UsageError(f"{what}: say which port, as --port NAME=NUMBER; {loaded.name} has: {names}")
-    return loaded.ports[0].name
-
-
-def _listening(
-    loaded: LoadedDef, texts: tuple[str, ...], ports: dict[str, int]
-) -> tuple[tuple[str, ...], dict[str, int]]:
-    """The hosts to listen on, and the ports with those that were given behind a host."""
-    hosts: list[str] = []
-    for text in texts:
-        host, number = _split(text)
-        hosts.append(host)
-        if number is not None:
-            name = _only_port(loaded, f"--listen {text[:100]}")
-            if ports.get(name, number) != number:
-                raise UsageError(f"{loaded.name} has one port, and it cannot be both {ports[name]} and {number}")
-            ports = {**ports, name: number}
-    check_ports(loaded, ports)
-    return tuple(dict.fromkeys(hosts)) or OnTcp().hosts, ports
-
-
-def _split(text: str) -> tuple[str, int | None]:
-    """Host and port of ``host``, ``host:port``, ``ipv6``, or ``[ipv6]:port``."""
-    try:
-        if text.count(":") == 1 or "]:" in text:
-            where = HostPort.parse(text)
-            return where.host, where.port
-        host = text.removeprefix("[").removesuffix("]")
-        check_host(host)
-    except InvalidAddress as error:
-        raise UsageError(f"--listen: {error}") from None
-    return host, None
 
 
 def _identity(mode: RunMode, network: DmsgFlags | TcpFlags, process: ProcessFlags, folder: Path) -> SecKey:
