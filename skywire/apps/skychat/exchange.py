@@ -33,6 +33,8 @@ from skywire.wire.skychat import Event as Said
 
 _OVERLAYS: Final = ("dmsg", "skynet")
 """In the order in which they are tried."""
+_MESSAGES: Final = BareText | Written
+"""What takes room."""
 
 
 class NoAddress(DialError):
@@ -228,35 +230,34 @@ class Exchange:
         """Keep what a peer says; only then it is told so."""
         peer = link.peer
         courier = self._couriers.get(peer)
-        incoming = [self._meant(courier, each) for each in said]
-        full: StoreFull | None = None
+        incoming = [self._meant(courier, each) for each in said if not (link.full and isinstance(each, _MESSAGES))]
         try:
             acks = await self._keep(peer, incoming, known=known)
         except StoreFull as error:
-            acks, full = await self._keep_some(peer, incoming, error, known=known)
+            if link.spoken is Form.BARE:
+                raise  # it would wait for nothing: so it sees at least that this was not taken
+            acks = await self._keep_some(peer, incoming, known=known)
+            link.full = True
+            self._log.warning("messages of %s are not taken for now, and it will send them again: %s", peer, error)
         if courier is not None:
             courier.look()
         if acks and link.spoken is Form.FRAMED:
             await link.send([Acked(each) for each in acks])
-        if full is not None:
-            raise full
 
-    async def _keep_some(
-        self, peer: PubKey, incoming: Sequence[Incoming], full: StoreFull, *, known: bool
-    ) -> tuple[list[str], StoreFull]:
+    async def _keep_some(self, peer: PubKey, incoming: Sequence[Incoming], *, known: bool) -> list[str]:
         """Keep what there is room for: messages up to the first that has none, and what takes none."""
         acks: list[str] = []
         has_room = True
         for each in incoming:
-            is_message = isinstance(each, BareText | Written)
+            is_message = isinstance(each, _MESSAGES)
             if has_room or not is_message:
                 try:
                     acks += await self._keep(peer, [each], known=known)
-                except StoreFull as error:
+                except StoreFull:
                     if not is_message:
                         raise
-                    has_room, full = False, error
-        return acks, full
+                    has_room = False
+        return acks
 
     async def _keep(self, peer: PubKey, incoming: Sequence[Incoming], *, known: bool) -> list[str]:
         """Keep what has come; the ids that the peer is to be told of."""

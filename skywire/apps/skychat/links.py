@@ -53,6 +53,12 @@ class Links:
             if link.dialled and link is not best and not link.in_use and link.form is not Form.BARE:
                 link.end("another connection with the same peer is used")
 
+    def renew(self, peer: PubKey) -> None:
+        """There is room again for messages of a peer: it is to send again what was not taken."""
+        for link in self._links.get(peer, []):
+            if link.full:
+                link.end("there was no room for messages, and now there is")
+
     def add(self, link: Link) -> None:
         """Have a connection among them."""
         links = self._links.setdefault(link.peer, [])

@@ -123,6 +123,7 @@ class Messenger(Chat):
         """See :meth:`Chat.mark_read`."""
         if await self.store.mark_read(peer, _number(number, "number"), now=time.time()):
             self.exchange.wake(peer)
+        self.exchange.links.renew(peer)
 
     async def delete(self, peer: PubKey, id: str) -> None:  # noqa: A002 - as on the wire
         """See :meth:`Chat.delete`."""
