@@ -19,7 +19,8 @@ from skywire.apps.skychat.access import Access
 from skywire.apps.skychat.contract import Chat, ChatError, ChatMessage, ChatStatus, Contact, Sent
 from skywire.apps.skychat.exchange import Exchange
 from skywire.apps.skychat.limits import LinkLimits
-from skywire.apps.skychat.store import Store, StoreLimits, opened
+from skywire.apps.skychat.room import StoreLimits
+from skywire.apps.skychat.store import Store, opened
 from skywire.keys import PubKey
 from skywire.net.address import TCP
 from skywire.net.background import Background
