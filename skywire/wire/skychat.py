@@ -210,16 +210,13 @@ def decode(payload: bytes) -> Event | None:
 
 
 def _members(envelope: Envelope) -> dict[str, object]:
-    match envelope:
-        case Written(id, body, ack, reply_to):
-            reply = {"reply_to": reply_to} if reply_to else {}
-            return {"type": "chat-msg", "id": id, "body": body, "ack": ack, **reply}
-        case Acked(id):
-            return {"type": "chat-ack", "id": id}
-        case Seen(id, ack):
-            return {"type": "chat-read", "id": id, "ack": ack}
-        case Deleted(id, ack):
-            return {"type": "chat-delete", "id": id, "ack": ack}
+    if isinstance(envelope, Acked):
+        return {"type": "chat-ack", "id": envelope.id}
+    if isinstance(envelope, Written):
+        reply = {"reply_to": envelope.reply_to} if envelope.reply_to else {}
+        return {"type": "chat-msg", "id": envelope.id, "body": envelope.body, "ack": envelope.ack, **reply}
+    kind = "chat-read" if isinstance(envelope, Seen) else "chat-delete"
+    return {"type": kind, "id": envelope.id, "ack": envelope.ack}
 
 
 def is_id(text: str) -> bool:

@@ -86,8 +86,7 @@ def test_no_bytes_do_harm(records: list[bytes]) -> None:
 def test_the_first_byte_tells_the_form_of_all_that_follows(text: str) -> None:
     data = text.encode("utf-8", "replace")
     reader = Reader()
-    assert reader.feed(b"") == []
-    assert reader.form is None
+    assert (reader.feed(b""), reader.form) == ([], None)
     assert reader.feed(data) == [BareText(data.decode())]
     assert reader.form is Form.BARE
     assert reader.feed(b"\0\0\0\1x") == [BareText("\0\0\0\1x")]

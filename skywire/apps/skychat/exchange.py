@@ -15,6 +15,7 @@ from skywire.apps.skychat import CHAT
 from skywire.apps.skychat.access import Access, Pace
 from skywire.apps.skychat.contract import ChatError
 from skywire.apps.skychat.courier import Courier
+from skywire.apps.skychat.database import StoreFull
 from skywire.apps.skychat.edits import Incoming, Settled
 from skywire.apps.skychat.limits import LinkLimits
 from skywire.apps.skychat.link import Link, LinkBroken
@@ -27,11 +28,13 @@ from skywire.net.address import Address
 from skywire.net.conn import Conn
 from skywire.net.errors import DialError
 from skywire.net.network import DialOptions
-from skywire.wire.skychat import Acked, Form, Seen
+from skywire.wire.skychat import Acked, BareText, Form, Seen, Written
 from skywire.wire.skychat import Event as Said
 
 _OVERLAYS: Final = ("dmsg", "skynet")
 """In the order in which they are tried."""
+_MESSAGES: Final = BareText | Written
+"""What takes room."""
 
 
 class NoAddress(DialError):
@@ -139,7 +142,7 @@ class Exchange:
     async def speaks(self, peer: PubKey, form: Form) -> None:
         """See :class:`skywire.apps.skychat.courier.Reach`."""
         bare = form is Form.BARE
-        if bare != (peer in self._bare):
+        if bare != (peer in self._bare) and peer in self._access.known:
             await self._store.set_bare(peer, bare)
             (self._bare.add if bare else self._bare.discard)(peer)
 
@@ -219,22 +222,52 @@ class Exchange:
         except ChatError as error:
             link.reason = f"what it sent could not be kept: {error}"
             self._log.warning("nothing more is taken of %s for now: %s", link.peer, error)
+        except Exception:  # ours, and not to cost the others
+            link.reason = "it failed here; the log says how"
+            self._log.exception("the connection with %s failed", link.peer)
 
     async def _take(self, link: Link, said: Sequence[Said], *, known: bool) -> None:
         """Keep what a peer says; only then it is told so."""
         peer = link.peer
         courier = self._couriers.get(peer)
-        incoming = [self._meant(courier, each) for each in said]
+        incoming = [self._meant(courier, each) for each in said if not (link.full and isinstance(each, _MESSAGES))]
+        try:
+            acks = await self._keep(peer, incoming, known=known)
+        except StoreFull as error:
+            if link.spoken is Form.BARE:
+                raise  # it would wait for nothing: so it sees at least that this was not taken
+            acks = await self._keep_some(peer, incoming, known=known)
+            link.full = True
+            self._log.warning("messages of %s are not taken for now, and it will send them again: %s", peer, error)
+        if courier is not None:
+            courier.look()
+        if acks and link.spoken is Form.FRAMED:
+            await link.send([Acked(each) for each in acks])
+
+    async def _keep_some(self, peer: PubKey, incoming: Sequence[Incoming], *, known: bool) -> list[str]:
+        """Keep what there is room for: messages up to the first that has none, and what takes none."""
+        acks: list[str] = []
+        has_room = True
+        for each in incoming:
+            is_message = isinstance(each, _MESSAGES)
+            if has_room or not is_message:
+                try:
+                    acks += await self._keep(peer, [each], known=known)
+                except StoreFull:
+                    if not is_message:
+                        raise
+                    has_room = False
+        return acks
+
+    async def _keep(self, peer: PubKey, incoming: Sequence[Incoming], *, known: bool) -> list[str]:
+        """Keep what has come; the ids that the peer is to be told of."""
         acks = await self._store.take(peer, incoming, now=time.time(), known=known)
         for each in incoming:
             if isinstance(each, Settled):
                 self._settled(peer, each)
             elif isinstance(each, Seen):
                 self._settled(peer, Settled(Kind.MESSAGE, each.id))
-        if courier is not None:
-            courier.look()
-        if acks and link.spoken is Form.FRAMED:
-            await link.send([Acked(each) for each in acks])
+        return acks
 
     def _meant(self, courier: Courier | None, said: Said) -> Incoming:
         if not isinstance(said, Acked):

@@ -51,6 +51,9 @@ class Link:
         self.ended: Final = Event()
         self.heard: Final = Event()
         """Set with the first byte of the peer."""
+        self.full = False
+        """Whether there was no room for a message. No later one is taken by this connection, or the order would be
+        lost: the peer, who hears nothing of them, makes another."""
         self.reason = "the connection ended"
         """Why it ended, for people."""
         self._conn = conn

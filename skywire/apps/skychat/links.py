@@ -58,6 +58,12 @@ class Links:
         for link in [each for links in self._links.values() for each in links]:
             link.end("the chat ends")
 
+    def renew(self, peer: PubKey) -> None:
+        """There is room again for messages of a peer: it is to send again what was not taken."""
+        for link in self._links.get(peer, []):
+            if link.full:
+                link.end("there was no room for messages, and now there is")
+
     def add(self, link: Link) -> None:
         """Have a connection among them."""
         links = self._links.setdefault(link.peer, [])

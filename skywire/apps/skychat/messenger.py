@@ -19,7 +19,8 @@ from skywire.apps.skychat.access import Access
 from skywire.apps.skychat.contract import Chat, ChatError, ChatMessage, ChatStatus, Contact, Sent
 from skywire.apps.skychat.exchange import Exchange
 from skywire.apps.skychat.limits import LinkLimits
-from skywire.apps.skychat.store import Store, StoreLimits, opened
+from skywire.apps.skychat.room import StoreLimits
+from skywire.apps.skychat.store import Store, opened
 from skywire.keys import PubKey
 from skywire.net.address import TCP
 from skywire.net.background import Background
@@ -128,6 +129,7 @@ class Messenger(Chat):
         """See :meth:`Chat.mark_read`."""
         if await self.store.mark_read(peer, _number(number, "number"), now=time.time()):
             self.exchange.wake(peer)
+        self.exchange.links.renew(peer)
 
     async def delete(self, peer: PubKey, id: str) -> None:  # noqa: A002 - as on the wire
         """See :meth:`Chat.delete`."""

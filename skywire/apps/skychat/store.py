@@ -8,34 +8,21 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar, final
 
 from anyio import CancelScope, Event
 
-from skywire.apps.skychat import edits, rows
+from skywire.apps.skychat import edits, room, rows
 from skywire.apps.skychat.contract import ChatError, ChatMessage, Contact, Delivery, Direction, FileOffer
-from skywire.apps.skychat.database import Database, StoreFull
+from skywire.apps.skychat.database import Database
 from skywire.apps.skychat.edits import Incoming, Settled
+from skywire.apps.skychat.room import StoreLimits
 from skywire.apps.skychat.rows import Figures, Kind, Waiting
 from skywire.keys import PubKey
 from skywire.wire.skychat import BareText, Written
 
 T = TypeVar("T")
-
-_PIECE: Final = 100
-"""Old messages that go at a time."""
-
-
-@final
-@dataclass(frozen=True, slots=True)
-class StoreLimits:
-    """How much is kept; see the options of the app."""
-
-    per_peer: int = 500
-    total_bytes: int = 10_000_000
-    days: int = 30
 
 
 @final
@@ -83,7 +70,7 @@ class Store:
             edits.insert(database, str(peer), Direction.OUT, id, text, now, Delivery.QUEUED, reply_to, file)
             if file is None:
                 edits.enqueue(database, str(peer), Kind.MESSAGE, id, now)
-            self._make_room(database, peer, Direction.OUT, self._limits.total_bytes)
+            room.make(database, self._limits, peer, Direction.OUT)
 
         await self._write(work)
 
@@ -107,8 +94,7 @@ class Store:
         def work(database: sqlite3.Connection) -> list[str]:
             acks = [edits.take(edits.Taking(database, str(peer), now), each) for each in incoming]
             if any(isinstance(each, BareText | Written) for each in incoming):
-                total = self._limits.total_bytes
-                self._make_room(database, peer, Direction.IN, total if known else total // 2)
+                room.make(database, self._limits, peer, Direction.IN, known=known)
             return [each for each in acks if each]
 
         return await self._write(work)
@@ -138,7 +124,7 @@ class Store:
                 edits.change(database, each, "delivery = 'read', open = 0")
                 if receipt:
                     edits.enqueue(database, str(peer), Kind.READ, id, now)
-            self._prune(database, peer)
+            room.prune(database, self._limits, peer)
             return any(receipt for _, _, receipt in found)
 
         return await self._write(work)
@@ -196,7 +182,7 @@ class Store:
         def work(database: sqlite3.Connection) -> None:
             if rows.one(database, peer, Direction.IN, id) is None:
                 edits.insert(database, str(peer), Direction.IN, id, text, now, Delivery.DELIVERED, "", file)
-                self._make_room(database, peer, Direction.IN, self._limits.total_bytes)
+                room.make(database, self._limits, peer, Direction.IN)
 
         await self._write(work)
 
@@ -248,22 +234,7 @@ class Store:
 
     async def sweep(self, *, now: float) -> None:
         """Let go what is too old. What nobody has read stays."""
-        oldest = now - self._limits.days * 86400.0
-
-        def work(database: sqlite3.Connection) -> None:
-            late = database.execute(
-                "SELECT peer, id FROM messages WHERE direction = 'out' AND delivery = 'queued' AND time < ?", (oldest,)
-            ).fetchall()
-            for peer, id in late:  # noqa: A001
-                edits.advance(database, peer, id, Delivery.REFUSED)
-            database.execute("DELETE FROM outbox WHERE time < ?", (oldest,))
-            refused_before = oldest - self._limits.days * 86400.0  # what was given up is seen for as long again
-            database.execute(
-                "DELETE FROM messages WHERE open = 0 AND time < iif(delivery = 'refused' AND NOT deleted, ?, ?)",
-                (refused_before, oldest),
-            )
-
-        await self._write(work)
+        await self._write(lambda database: room.sweep(database, self._limits, now))
 
     async def _peers(self, query: str) -> frozenset[PubKey]:
         def work(database: sqlite3.Connection) -> frozenset[PubKey]:
@@ -285,36 +256,6 @@ class Store:
         finally:  # whoever is cancelled meanwhile: it may be on disk
             self._changed.set()
             self._changed = Event()
-
-    def _make_room(self, database: sqlite3.Connection, peer: PubKey, direction: Direction, total: int) -> None:
-        """Let go what is over the limits.
-
-        Raises:
-            StoreFull: what was delivered and read is not enough.
-        """
-        self._prune(database, peer)
-        while edits.counted(database) > total:
-            done = database.execute(
-                "DELETE FROM messages WHERE number IN"
-                " (SELECT number FROM messages WHERE open = 0 ORDER BY number LIMIT ?)",
-                (_PIECE,),
-            )
-            if not done.rowcount:
-                raise StoreFull(f"the chat is full: {total} bytes of it have not been read or delivered yet")
-        (mine,) = database.execute(
-            "SELECT coalesce(sum(size), 0) FROM messages WHERE peer = ? AND open = 1 AND direction = ?",
-            (str(peer), direction.value),
-        ).fetchone()
-        if mine > total // 2:
-            what = "has not been read yet" if direction is Direction.IN else "waits for it already"
-            raise StoreFull(f"the chat with {peer} is full: half of the room {what}")
-
-    def _prune(self, database: sqlite3.Connection, peer: PubKey) -> None:
-        database.execute(
-            "DELETE FROM messages WHERE number IN"
-            " (SELECT number FROM messages WHERE peer = ? AND open = 0 ORDER BY number DESC LIMIT -1 OFFSET ?)",
-            (str(peer), self._limits.per_peer),
-        )
 
 
 @asynccontextmanager
