@@ -120,7 +120,6 @@ class Courier:
                 if batch:
                     await self._deliver(link, batch)
                 else:
-                    self.trouble = ""
                     await self._stay(link)
             except (NetworkError, ChatError) as error:
                 await self._failed(link, str(error))

@@ -15,6 +15,7 @@ from skywire.apps.skychat import CHAT
 from skywire.apps.skychat.access import Access, Pace
 from skywire.apps.skychat.contract import ChatError
 from skywire.apps.skychat.courier import Courier
+from skywire.apps.skychat.database import StoreFull
 from skywire.apps.skychat.edits import Incoming, Settled
 from skywire.apps.skychat.limits import LinkLimits
 from skywire.apps.skychat.link import Link, LinkBroken
@@ -27,7 +28,7 @@ from skywire.net.address import Address
 from skywire.net.conn import Conn
 from skywire.net.errors import DialError
 from skywire.net.network import DialOptions
-from skywire.wire.skychat import Acked, Form, Seen
+from skywire.wire.skychat import Acked, BareText, Form, Seen, Written
 from skywire.wire.skychat import Event as Said
 
 _OVERLAYS: Final = ("dmsg", "skynet")
@@ -109,7 +110,11 @@ class Exchange:
         peer = conn.remote.pk
         if peer == self._host.public or not self._has_room(peer):
             return
-        await self._run(self._link(conn, dialled=False))
+        link = self._link(conn, dialled=False)
+        self.links.add(link)
+        if (courier := self._couriers.get(peer)) is not None:
+            courier.connected()
+        await self._run(link)
 
     def best(self, peer: PubKey) -> Link | None:
         """See :class:`skywire.apps.skychat.courier.Reach`."""
@@ -122,6 +127,7 @@ class Exchange:
     async def dial(self, peer: PubKey) -> Link:
         """See :class:`skywire.apps.skychat.courier.Reach`."""
         link = self._link(await self._connect(peer), dialled=True)
+        self.links.add(link)  # at once, or the next look would find none, and another would be made
         self._tasks.start_soon(self._run, link)
         return link
 
@@ -134,7 +140,7 @@ class Exchange:
     async def speaks(self, peer: PubKey, form: Form) -> None:
         """See :class:`skywire.apps.skychat.courier.Reach`."""
         bare = form is Form.BARE
-        if bare != (peer in self._bare):
+        if bare != (peer in self._bare) and peer in self._access.known:
             await self._store.set_bare(peer, bare)
             (self._bare.add if bare else self._bare.discard)(peer)
 
@@ -186,12 +192,10 @@ class Exchange:
     async def _run(self, link: Link) -> None:
         """Take what a peer says until its connection ends."""
         try:
-            with self.links.joined(link):
-                if (courier := self._couriers.get(link.peer)) is not None and not link.dialled:
-                    courier.connected()
-                with link.alive():
-                    await self._listen(link)
+            with link.alive():
+                await self._listen(link)
         finally:
+            self.links.remove(link)
             if (courier := self._couriers.get(link.peer)) is not None:
                 courier.look()
             await link.close()
@@ -216,22 +220,53 @@ class Exchange:
         except ChatError as error:
             link.reason = f"what it sent could not be kept: {error}"
             self._log.warning("nothing more is taken of %s for now: %s", link.peer, error)
+        except Exception:  # ours, and not to cost the others
+            link.reason = "it failed here; the log says how"
+            self._log.exception("the connection with %s failed", link.peer)
 
     async def _take(self, link: Link, said: Sequence[Said], *, known: bool) -> None:
         """Keep what a peer says; only then it is told so."""
         peer = link.peer
         courier = self._couriers.get(peer)
         incoming = [self._meant(courier, each) for each in said]
+        full: StoreFull | None = None
+        try:
+            acks = await self._keep(peer, incoming, known=known)
+        except StoreFull as error:
+            acks, full = await self._keep_some(peer, incoming, error, known=known)
+        if courier is not None:
+            courier.look()
+        if acks and link.spoken is Form.FRAMED:
+            await link.send([Acked(each) for each in acks])
+        if full is not None:
+            raise full
+
+    async def _keep_some(
+        self, peer: PubKey, incoming: Sequence[Incoming], full: StoreFull, *, known: bool
+    ) -> tuple[list[str], StoreFull]:
+        """Keep what there is room for: messages up to the first that has none, and what takes none."""
+        acks: list[str] = []
+        has_room = True
+        for each in incoming:
+            is_message = isinstance(each, BareText | Written)
+            if has_room or not is_message:
+                try:
+                    acks += await self._keep(peer, [each], known=known)
+                except StoreFull as error:
+                    if not is_message:
+                        raise
+                    has_room, full = False, error
+        return acks, full
+
+    async def _keep(self, peer: PubKey, incoming: Sequence[Incoming], *, known: bool) -> list[str]:
+        """Keep what has come; the ids that the peer is to be told of."""
         acks = await self._store.take(peer, incoming, now=time.time(), known=known)
         for each in incoming:
             if isinstance(each, Settled):
                 self._settled(peer, each)
             elif isinstance(each, Seen):
                 self._settled(peer, Settled(Kind.MESSAGE, each.id))
-        if courier is not None:
-            courier.look()
-        if acks and link.spoken is Form.FRAMED:
-            await link.send([Acked(each) for each in acks])
+        return acks
 
     def _meant(self, courier: Courier | None, said: Said) -> Incoming:
         if not isinstance(said, Acked):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import final
 
 from skywire.apps.skychat.limits import LinkLimits
@@ -55,19 +53,19 @@ class Links:
             if link.dialled and link is not best and not link.in_use and link.form is not Form.BARE:
                 link.end("another connection with the same peer is used")
 
-    @contextmanager
-    def joined(self, link: Link) -> Iterator[None]:
-        """Have a connection among them while the block runs."""
+    def add(self, link: Link) -> None:
+        """Have a connection among them."""
         links = self._links.setdefault(link.peer, [])
         if len(links) >= self._limits.connections_per_peer:
             links[0].end("the peer has made newer connections")
         links.append(link)
         self._count += 1
         self.trim(link.peer)
-        try:
-            yield
-        finally:
-            self._count -= 1
-            links.remove(link)
-            if not links:
-                self._links.pop(link.peer, None)
+
+    def remove(self, link: Link) -> None:
+        """Have it among them no more."""
+        links = self._links[link.peer]
+        links.remove(link)
+        self._count -= 1
+        if not links:
+            del self._links[link.peer]

@@ -163,7 +163,7 @@ class Messenger(Chat):
             contact,
             allowed=contact.peer in self.access,
             network="" if link is None else link.network,
-            trouble=self.exchange.trouble(contact.peer),
+            trouble=self.exchange.trouble(contact.peer) if link is None else "",
         )
 
     def _check_peer(self, peer: PubKey) -> None:

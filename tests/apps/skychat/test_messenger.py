@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from anyio import EndOfStream, Event, create_task_group, fail_after, sleep_forever
+from anyio import EndOfStream, Event, create_task_group, fail_after, move_on_after, sleep_forever
 
 from skywire import Conn
+from skywire.app.loaded import load
+from skywire.app.record import InstanceConfig
+from skywire.apps.skychat import SKYCHAT
 from skywire.apps.skychat.contract import ChatError, Delivery, Direction
 from skywire.net.errors import PeerRefused
 from skywire.wire.skychat import Acked, BareText, Deleted, Seen, Written
+from tests.app.site import site
 from tests.apps.skychat.town import (
     ALICE,
     BOB,
@@ -347,6 +353,51 @@ async def test_what_cannot_be_asked(tmp_path: Path) -> None:
         with pytest.raises(ChatError, match="with since 0"):
             await anext(aiter(alice.changes(5)))
         assert await alice.history() == ()
+
+
+async def test_when_too_much_is_unread_the_peer_keeps_it_until_there_is_room(tmp_path: Path) -> None:
+    small = replace(allowing(ALICE), total_bytes=2000)
+    async with town() as there, there.chat(tmp_path, ALICE) as alice, there.chat(tmp_path, BOB, small) as bob:
+        for number in range(40):
+            await alice.send(BOB.public, f"{number}")
+        assert (await bob.send(ALICE.public, "this has room", wait=PATIENCE)).acked
+        found: list[str] = []
+        while len(found) < 40:
+            new = [each for each in await bob.history(limit=100) if each.direction is Direction.IN]
+            new = [each for each in new if each.delivery is Delivery.DELIVERED]
+            found += [each.text for each in new]
+            if new:
+                await bob.mark_read(ALICE.public, new[-1].number)
+            assert (await bob.store.figures()).bytes <= 2000
+        assert found == [f"{number}" for number in range(40)]
+
+
+async def test_a_send_that_is_cancelled_has_happened_or_not(tmp_path: Path) -> None:
+    async with town() as there, there.chat(tmp_path, ALICE) as alice, there.chat(tmp_path, BOB) as bob:
+        for number in range(30):
+            with move_on_after(number / 5000):
+                await alice.send(BOB.public, f"{number}", wait=PATIENCE)
+        await alice.send(BOB.public, "last")
+        await delivered(alice)
+        written = [each.text for each in await alice.history(limit=100)]
+        assert written[-1] == "last"
+        assert [each.text for each in await bob.history(limit=100)] == written
+
+
+async def test_a_damaged_history_is_told_and_does_not_keep_it_from_running(tmp_path: Path) -> None:
+    folder = tmp_path / "skychat"
+    folder.mkdir()
+    (folder / "chat.db").write_bytes(b"nothing that can be used")
+    async with site(tmp_path, InstanceConfig(name="skychat", app=load(SKYCHAT).defaults(), auto_start=True)) as there:
+        reason = await there.until("skychat", "degraded")
+        assert "it is kept as chat.db.kept-" in reason
+        answers = there.launcher.answers("skychat")
+        await answers.call("send", {"peer": str(BOB.public), "text": "hello"})
+        changes = answers.stream("changes", {"since": 0})
+        async with aclosing(changes):
+            first = await anext(changes)
+        assert isinstance(first, dict)
+        assert first["text"] == "hello"
 
 
 async def test_names(tmp_path: Path) -> None:

@@ -89,6 +89,7 @@ async def test_what_waits_is_there_again_when_it_is_opened_again(tmp_path: Path)
         await store.delete(PEER, id_of(3), now=1.0)
         await store.set_bare(PEER, True)
         before = await store.figures()
+        assert {each.stat().st_mode & 0o777 for each in tmp_path.glob("chat.db*")} == {0o600}
     assert (tmp_path / "chat.db").stat().st_mode & 0o777 == 0o600
     async with opened(tmp_path / "chat.db") as store:
         assert store.trouble is None
