@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pytest
 
@@ -13,7 +13,7 @@ from skywire.app.definition import App, NoOptions
 from skywire.app.loaded import DefinitionError, load
 from skywire.app.terminal import AppSession, CallRefused
 from skywire.app.typed_json import MisfitError
-from tests.app.adder import ADD, ADDER, COUNT, Limit, Numbers, Sum
+from tests.app.adder import ADD, COUNT, Limit, Numbers, Options, Sum, run
 
 pytestmark = pytest.mark.anyio
 
@@ -24,7 +24,7 @@ class Asked:
 
     answer: object
     said: object = None
-    closed: bool = False
+    ends: list[str] = field(default_factory=list)
 
     async def call(self, command: str, arguments: Mapping[str, object]) -> object:
         self.said = command, arguments
@@ -38,7 +38,7 @@ class Asked:
             for number in range(3):
                 yield number if self.answer is None else self.answer
         finally:
-            self.closed = True
+            self.ends.append(command)
 
     @property
     def session(self) -> AppSession:
@@ -60,15 +60,15 @@ async def test_a_stream_ends_where_it_comes_from_when_nobody_listens_any_more() 
     async with aclosing(asked.session.stream(COUNT, Limit(7))) as numbers:
         assert await anext(numbers) == 0
         assert asked.said == ("count", {"to": 7})
-        assert not asked.closed
-    assert asked.closed
+        assert asked.ends == []
+    assert asked.ends == ["count"]
     with pytest.raises(MisfitError, match="count"):
         await anext(Asked("one").session.stream(COUNT, Limit()))
 
 
-def program(name: str) -> App[NoOptions]:
+def program(name: str) -> App[Options]:
     command = TerminalCommand(name, "Count at a terminal.", NoOptions, "tests.app.nothing:here")
-    return App(name="adder", summary="Adds.", options=NoOptions, run=ADDER.run, commands=(ADD, COUNT, command))
+    return App(name="adder", summary="Adds.", options=Options, run=run, commands=(ADD, COUNT, command))
 
 
 async def test_a_definition_with_a_program_runs_and_does_not_load_it() -> None:

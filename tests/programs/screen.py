@@ -82,6 +82,7 @@ class Terminal:
         limit = time.monotonic() + PATIENCE
         while self._take(limit):
             pass
+        assert time.monotonic() < limit, f"it does not end; the screen is:\n{self.shown}"
         return self.wait()
 
     def wait(self) -> int:

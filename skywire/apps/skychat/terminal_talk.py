@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Final, final
 
 from anyio import Event, sleep
@@ -33,6 +33,8 @@ INTERRUPTED: Final = 130
 """The exit code of who is ended by Ctrl-C."""
 LOOK_SECONDS: Final = 3.0
 """Between two looks at whether the peer is there."""
+MOST_REFUSED: Final = 2
+"""Looks in a row that are refused, after which it is over: the app has ended."""
 SETTLE_SECONDS: Final = 0.3
 """In which several messages that are delivered, or read, become one line."""
 _FAINT: Final = "ansibrightblack"
@@ -159,7 +161,8 @@ class Talk:
             if each.direction is Direction.IN and each.delivery is Delivery.DELIVERED
         ]
         if unread:
-            await self._session.call(READ, ReadArguments(self._contact.peer, max(unread)))
+            with suppress(CallRefused):  # then it stays unread
+                await self._session.call(READ, ReadArguments(self._contact.peer, max(unread)))
 
     async def _tell_marks(self) -> None:
         """Say how far messages have come that stand above with less."""
@@ -175,10 +178,18 @@ class Talk:
                     await self._print((_FAINT, f"      {delivery.value}: {what}"))
 
     async def _look(self) -> None:
-        """See whether the peer is there."""
+        """See whether the peer is there, and whether the chat is: what it tells of changes does not end with it."""
+        refused = 0
         while True:
             await sleep(LOOK_SECONDS)
-            contacts = (await self._session.call(CONTACTS, NoOptions())).contacts
+            try:
+                contacts = (await self._session.call(CONTACTS, NoOptions())).contacts
+            except CallRefused:
+                refused += 1
+                if refused == MOST_REFUSED:
+                    raise
+                continue
+            refused = 0
             self._contact = next((each for each in contacts if each.peer == self._contact.peer), self._contact)
             self._prompt.app.invalidate()
 

@@ -41,12 +41,18 @@ class MemoryChat(Chat):
     known: dict[PubKey, Contact] = field(default_factory=dict)
     read: dict[PubKey, int] = field(default_factory=dict)
     offered: list[Path] = field(default_factory=list)
-    count: int = 0
+    log: list[str] = field(default_factory=list)
+    """Ids in the order of changes."""
     changed: Event = field(default_factory=Event)
     other: MemoryChat | None = None
     """The chat of whom is written to, where there is one."""
     twins: dict[str, str] = field(default_factory=dict)
     """Ids that messages of the other chat have there."""
+
+    @property
+    def count(self) -> int:
+        """The number of the last change."""
+        return len(self.log)
 
     # --- what the peers do
 
@@ -58,7 +64,7 @@ class MemoryChat(Chat):
 
     def change(self, message: ChatMessage, **facts: object) -> ChatMessage:
         """A message is changed."""
-        self.count += 1
+        self.log.append(message.id)
         changed = replace(self.messages[message.id], change=self.count)
         for name, value in facts.items():
             object.__setattr__(changed, name, value)
@@ -113,13 +119,12 @@ class MemoryChat(Chat):
         last = self.count if since is None else since
         while True:
             changed = self.changed
-            coming = sorted(
-                (each for each in self.messages.values() if each.change > last), key=lambda message: message.change
-            )
-            if not coming:
+            if last >= self.count:
                 await changed.wait()
-            for message in coming[:1]:
-                last = message.change
+                continue
+            last += 1
+            message = self.messages[self.log[last - 1]]
+            if message.change == last:
                 yield message
 
     async def mark_read(self, peer: PubKey, number: int) -> None:
@@ -184,10 +189,10 @@ class MemoryChat(Chat):
         file: FileOffer | None,
         at: float | None,
     ) -> ChatMessage:
-        self.count += 1
+        number = self.count + 1
         message = ChatMessage(
-            change=self.count,
-            number=self.count,
+            change=number,
+            number=number,
             id=secrets.token_hex(8),
             peer=peer,
             direction=direction,
@@ -197,6 +202,7 @@ class MemoryChat(Chat):
             reply_to=reply_to,
             file=file,
         )
+        self.log.append(message.id)
         self.messages[message.id] = message
         self._tell()
         return message
