@@ -55,7 +55,8 @@ def demo(
         Leave it running until Ctrl-C, and tell the addresses of the pages.
     """
     os.umask(0o077)
-    logging.getLogger("skywire").setLevel(logging.ERROR)  # what goes on is told by the steps
+    logging.basicConfig(handlers=[logging.NullHandler()])  # what goes on is told by the steps, and in the logs of apps
+    logging.getLogger("skywire").setLevel(logging.INFO)
     with TemporaryDirectory(prefix="skywire-demo-") as folder:
         runtime.run(_Demo(Path(folder), keep=keep, as_json=as_json).run)
 

@@ -237,7 +237,7 @@ class Apps:
 
     async def app_call(self, name: str, command: str, arguments: Mapping[str, object] = {}) -> object:
         """See the protocol."""
-        with on_behalf_of(name):
+        with self._logs.keeping(), on_behalf_of(name):
             return await self._launcher.answers(name).call(command, arguments)
 
     async def app_stream(self, name: str, command: str, arguments: Mapping[str, object] = {}) -> AsyncIterator[object]:

@@ -239,6 +239,8 @@ class Exchange:
             acks = await self._keep_some(peer, incoming, known=known)
             link.full = True
             self._log.warning("messages of %s are not taken for now, and it will send them again: %s", peer, error)
+        if came := sum(isinstance(each, _MESSAGES) for each in incoming):
+            self._log.info("%s of %s", "a message" if came == 1 else f"{came} messages", peer)
         if courier is not None:
             courier.look()
         if acks and link.spoken is Form.FRAMED:

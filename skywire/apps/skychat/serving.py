@@ -12,7 +12,7 @@ from anyio import sleep
 from anyio.abc import TaskStatus
 
 from skywire.app import AppHost, NoOptions
-from skywire.app.web import WebPage
+from skywire.app.web import PageRefused, WebPage
 from skywire.apps.skychat import (
     ALIAS,
     CHANGES,
@@ -78,10 +78,12 @@ async def _open_page(host: AppHost, options: SkychatOptions, chat: Chat, stack: 
             host.log.warning("its page is at another port: %s", error)
             anywhere = replace(options.local, port=0)
             page = await stack.enter_async_context(host.serve_web(app, anywhere, label="chat page"))
+        except PageRefused as error:
+            host.log.warning("no page: %s", error)
 
     async def tell(_: NoOptions) -> str:
         if page is None:
-            raise ChatError(f"{host.name} has no page: set its option local to a loopback address, as 127.0.0.1:0")
+            raise ChatError(f"{host.name} has no page: see its log, and set its option local to one as 127.0.0.1:0")
         return page.url
 
     host.answer(PAGE, tell)
