@@ -133,6 +133,24 @@ def test_what_is_no_message_is_refused(body: bytes) -> None:
     assert reader.receive(encode_message(End())) == []
 
 
+@pytest.mark.parametrize(
+    "message",
+    [
+        Fetch("1", 2, SHA256),
+        Announcement("1", "name", 2, SHA256, "words"),
+        FileHead(2, SHA256),
+        Failed(FailureCode.BUSY, "later"),
+        Preparing(),
+        End(),
+        Taken(),
+        Received(),
+    ],
+    ids=lambda message: type(message).__name__,
+)
+def test_each_message_is_read_as_it_was_written(message: Message) -> None:
+    assert decode_message(encode_message(message)[HEAD_SIZE:]) == message
+
+
 def test_the_longest_offer_fits_into_a_message() -> None:
     offer = Announcement("a" * 64, "\x01" * MAX_NAME, MAX_SIZE, SHA256, "\x01" * MAX_TEXT)
     assert TransferReader().receive(encode_message(offer)) == [offer]
