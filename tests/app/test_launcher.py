@@ -273,6 +273,7 @@ async def test_a_status_that_is_none_costs_nobody_else(tmp_path: Path, status: o
     config = InstanceConfig(name="careless", app=replace(careless, create=lambda _: Careless()))
     async with site(tmp_path, config, instance(definition("other")), limits=QUICK) as here:
         assert await here.until("careless", "degraded") == f"it cannot tell how it is: {reason}"
+        await here.until("other", "running")
         assert json.dumps(encode(here.launcher.list()))
         assert here.states() == {"careless": "degraded", "other": "running"}
 

@@ -18,6 +18,7 @@ from anyio.streams.buffered import BufferedByteReceiveStream
 
 from tests.apps.browser import Browser, browsing
 from tests.apps.skychat.page import LIVE, MESSAGES, choose
+from tests.loops import of_programs as anyio_backend  # noqa: F401 - a fixture
 
 pytestmark = pytest.mark.anyio
 SECONDS = 60.0
@@ -25,12 +26,6 @@ ENTER = "\ue007"
 LOG = "document.getElementById('log').innerText"
 APPS = "document.getElementById('apps').innerText"
 SCRIPT = "<script>document.title = 'owned'</script><img src=x onerror=\"document.title='owned'\">"
-
-
-@pytest.fixture
-def anyio_backend() -> object:
-    """The program has a loop of its own; here one is enough."""
-    return "asyncio"
 
 
 @asynccontextmanager

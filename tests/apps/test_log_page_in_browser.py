@@ -13,6 +13,7 @@ from skywire.app.trial import Trial, trial
 from skywire.apps.log_server import LOG_SERVER
 from tests.apps.browser import Browser, browsing
 from tests.apps.node import Node, node
+from tests.loops import of_programs as anyio_backend  # noqa: F401 - a fixture
 
 pytestmark = pytest.mark.anyio
 

@@ -17,6 +17,7 @@ from skywire.app.web import WebPage, serving_page
 from skywire.http.server import HttpServer
 from skywire.net.address import HostPort
 from tests.apps.browser import Browser, browsing
+from tests.loops import of_programs as anyio_backend  # noqa: F401 - a fixture
 
 pytestmark = pytest.mark.anyio
 

@@ -33,9 +33,9 @@ from skywire import (
 from skywire.http.client import http_client
 from skywire.http.server import http_handler
 from skywire.net.handshake import respond
-from tests.conftest import anyio_backend as anyio_backend
 from tests.http.apps import PIECE, big, by_path, count, echo
 from tests.http.serving import LOOPBACK, PATIENCE, read_until
+from tests.loops import every_loop as anyio_backend  # noqa: F401 - a fixture
 from tests.net.meetings import CLIENT, ME, SERVER, STRANGER
 
 pytestmark = pytest.mark.anyio

@@ -1,5 +1,5 @@
-"""The chat itself, unlike its page, works on every event loop."""
+"""The chat itself, unlike its page, works on every kind of event loop."""
 
 from __future__ import annotations
 
-from tests.conftest import anyio_backend as anyio_backend
+from tests.loops import above_networks as anyio_backend  # noqa: F401 - a fixture

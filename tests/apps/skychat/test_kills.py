@@ -23,7 +23,7 @@ import pytest
 
 from tests.apps.skychat.killed import ENOUGH, SHOWN
 
-KILLS = int(os.environ.get("SKYCHAT_KILLS", "10"))
+KILLS = int(os.environ.get("SKYCHAT_KILLS", "6"))
 PATIENCE = 60.0
 LONGEST_LIFE = 0.7
 """Seconds that a process lives at most once it serves."""

@@ -18,10 +18,10 @@ from skywire.http.server import HttpServer
 from skywire.net.address import HostPort
 from skywire.net.listening import listen_on
 from tests.apps.browser import Browser, browsing
-from tests.apps.conftest import anyio_backend as anyio_backend  # pages are for asyncio
 from tests.apps.skychat.memory_chat import ALICE, BOB, CAROL, MemoryChat
 from tests.apps.skychat.page import COUNT, LIVE, MESSAGES, choose, shown
 from tests.apps.test_log_page_in_browser import CONTRAST
+from tests.loops import of_programs as anyio_backend  # noqa: F401 - a fixture
 
 pytestmark = pytest.mark.anyio
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.apps.browser import browsing
-from tests.apps.conftest import anyio_backend as anyio_backend  # pages are for asyncio
 from tests.apps.skychat.page import MESSAGES, choose, shown
 from tests.apps.skychat.town import ALICE, BOB, allowing, town
+from tests.loops import of_programs as anyio_backend  # noqa: F401 - a fixture
 
 pytestmark = pytest.mark.anyio
 ENTER = "\ue007"
