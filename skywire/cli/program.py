@@ -6,6 +6,7 @@ Results go to the standard output, everything else to the standard error. Exit c
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import sys
@@ -79,6 +80,7 @@ def run(app: App, arguments: Sequence[str] | None = None, *, arrange: Arranging 
         finally:
             if sys.stdout is not None:
                 sys.stdout.flush()
+            gc.freeze()  # the process ends: to look for garbage among all that was imported would only make it later
     except KeyboardInterrupt:
         sys.exit(ExitCode.INTERRUPTED)
     except Exception as error:
