@@ -11,6 +11,7 @@ from skywire.keys import PubKey
 from skywire.transfer import (
     Announcement,
     Interrupted,
+    NoSpace,
     Offer,
     OfferTable,
     OfferUnwanted,
@@ -58,6 +59,25 @@ async def test_what_is_not_wanted_is_said(tmp_path: Path) -> None:
     async with offering(memory, tmp_path) as sides, await sides.served.dial() as conn:
         with pytest.raises(OfferUnwanted, match="no files are taken here"):
             await announce(conn, sent, limits=ROOMY)
+
+
+async def test_what_cannot_be_taken_just_now_is_told_again(tmp_path: Path) -> None:
+    taken: list[Announcement] = []
+
+    async def take(peer: PubKey, announcement: Announcement) -> None:
+        taken.append(announcement)
+        if len(taken) == 1:
+            raise NoSpace("the disk is full")
+
+    (tmp_path / "plan.pdf").write_bytes(b"")
+    sent = await announcement_of(tmp_path / "plan.pdf")
+    async with memory(Port(Sender(OfferTable().find, take=take).serve)) as served:
+        async with await served.dial() as conn:
+            with pytest.raises(Interrupted):
+                await announce(conn, sent, limits=ROOMY)
+        async with await served.dial() as conn:
+            await announce(conn, sent, limits=ROOMY)
+    assert taken == [sent, sent]
 
 
 @pytest.mark.parametrize(

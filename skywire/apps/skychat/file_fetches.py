@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import replace
 from pathlib import Path
 from typing import Final, final
@@ -39,8 +39,8 @@ from skywire.wire.skychat import is_id
 
 MOST_WAITING: Final = 64
 """Files of one peer that are on their way at a time."""
-_AT_ONCE: Final = 4
-"""Files that are fetched at a time."""
+_AT_ONCE: Final = 2
+"""Files that are fetched of one peer at a time; what it holds up is its own."""
 _FIRST_RETRY: Final = 1.0
 _LONGEST_RETRY: Final = 60.0
 
@@ -83,7 +83,7 @@ class FileFetches:
         self._tasks = tasks
         self._limits = limits
         self._log = log
-        self._limiter = CapacityLimiter(_AT_ONCE)
+        self._limiters: defaultdict[PubKey, CapacityLimiter] = defaultdict(lambda: CapacityLimiter(_AT_ONCE))
         self._active: Counter[PubKey] = Counter()
 
     async def take(self, peer: PubKey, said: Announcement) -> None:
@@ -91,6 +91,7 @@ class FileFetches:
 
         Raises:
             OfferUnwanted: it is not wanted; the peer is told why.
+            TransferError: it cannot be taken just now; the peer is told nothing, so that it offers it again.
         """
         if peer not in self._access.known:
             raise OfferUnwanted("files are taken only of keys that are allowed by themselves")
@@ -99,7 +100,7 @@ class FileFetches:
         if said.size > self._limits.max_size:
             raise OfferUnwanted(f"files of more than {self._limits.max_size} bytes are not taken here")
         if self._active[peer] >= MOST_WAITING:
-            raise OfferUnwanted(f"{MOST_WAITING} files are on their way already; later")
+            raise TransferError(f"{MOST_WAITING} of its files are on their way already")
         file = FileOffer(safe_name(said.name), said.size, said.sha256)
         try:
             if await self._store.one(peer, Direction.IN, said.id) is not None:
@@ -107,8 +108,8 @@ class FileFetches:
             await self._store.take_file(peer, said.id, said.text, file, now=time.time())
             message = await self._store.one(peer, Direction.IN, said.id)
         except ChatError as error:
-            self._log.warning("a file of %s is not taken: %s", peer, error)
-            raise OfferUnwanted("it cannot be written down just now") from error
+            self._log.warning("a file of %s is not taken for now: %s", peer, error)
+            raise TransferError(str(error)) from error
         if message is not None:
             self.add(message)
 
@@ -122,7 +123,10 @@ class FileFetches:
         file = replace(message.file, trouble="")
         wanted = Wanted(message.peer, message.id, file.name, file.size, file.sha256)
         try:
-            async with self._limiter, receiving(wanted, self._folder / str(message.peer), limits=self._limits) as part:
+            async with (
+                self._limiters[message.peer],
+                receiving(wanted, self._folder / str(message.peer), limits=self._limits) as part,
+            ):
                 file = replace(file, done=part.done)
                 fetched = await self._fetch_all(message, file, part)
                 file = replace(file, done=fetched.size, sha256=fetched.sha256, path=str(fetched.path))

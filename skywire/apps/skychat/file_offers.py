@@ -132,9 +132,7 @@ class FileOffers:
         self.forget(peer, id)
         await self._store.set_delivery(peer, id, Delivery.REFUSED)
 
-    def _update(self, peer: PubKey, id: str, **changes: str) -> None:  # noqa: A002
+    def _update(self, peer: PubKey, id: str, trouble: str, sha256: str = "") -> None:  # noqa: A002
         if (file := self._files.get((peer, id))) is not None:
-            self._files[peer, id] = file = replace(
-                file, trouble=changes["trouble"], sha256=changes.get("sha256", file.sha256)
-            )
+            self._files[peer, id] = file = replace(file, trouble=trouble, sha256=sha256 or file.sha256)
             self._tell(peer, Direction.OUT, id, file)

@@ -20,7 +20,7 @@ from skywire.apps.skychat.files import FOLDER, files_of
 from skywire.apps.skychat.messenger import Messenger
 from skywire.embedded import Deployment
 from tests.apps.skychat.site import dmsg_chat
-from tests.apps.skychat.town import ALICE, BOB, until
+from tests.apps.skychat.town import ALICE, BOB, CAROL, until
 from tests.dmsg.relaying import SWIFT
 
 pytestmark = pytest.mark.anyio
@@ -203,3 +203,24 @@ async def test_what_cannot_be_sent_is_said_at_once(tmp_path: Path) -> None:
             with pytest.raises(ChatError, match=reason):
                 await alice.send_file(BOB.public, path)
         assert await alice.history() == ()
+
+
+async def test_files_of_one_who_has_gone_hold_up_nobody_else(tmp_path: Path) -> None:
+    path = made(tmp_path, 1000)
+    async with embedded.start(limits=SWIFT) as network, filing(network, tmp_path, BOB, ALICE, CAROL) as bob:
+        gone = {f"{number:016x}" for number in range(5)}
+        for each in gone:
+            offer = FileOffer(f"file {each}", 10, "0" * 64)
+            await bob.store.take_file(CAROL.public, each, "", offer, now=0.0)
+    async with (  # it goes on with those, which nobody sends
+        embedded.start(limits=SWIFT) as network,
+        filing(network, tmp_path, BOB, ALICE, CAROL) as bob,
+        filing(network, tmp_path, ALICE) as alice,
+    ):
+        await alice.send_file(BOB.public, path)
+
+        async def is_here() -> bool:
+            return any(each.file is not None and each.file.path for each in await bob.history(ALICE.public))
+
+        await until(is_here)
+        assert {each.id for each in await bob.history(CAROL.public) if each.file and not each.file.path} == gone
