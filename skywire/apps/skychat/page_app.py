@@ -32,6 +32,7 @@ from skywire.apps.skychat.page_requests import (
     answering,
     body,
     json_body,
+    path_of,
     public_key,
     query,
     refusal,
@@ -85,7 +86,7 @@ def _by_method(methods: Mapping[str, Answer]) -> Answer:
     async def answer(request: Request) -> ASGIApp:
         chosen = answers.get("GET" if request.method == "HEAD" else request.method)
         if chosen is None:
-            refused = refusal(f"{request.url.path} takes {allowed}, not {request.method}", 405)
+            refused = refusal(f"{path_of(request)} takes {allowed}, not {request.method}", 405)
             refused.headers["allow"] = allowed
             return refused
         return await chosen(request)
@@ -94,7 +95,7 @@ def _by_method(methods: Mapping[str, Answer]) -> Answer:
 
 
 async def _nothing(request: Request) -> ASGIApp:
-    return refusal(f"there is no {request.url.path[:100]}", 404)
+    return refusal(f"there is no {path_of(request)[:100]}", 404)
 
 
 async def _no_icon(_: Request) -> ASGIApp:

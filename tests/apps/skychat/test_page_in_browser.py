@@ -11,7 +11,7 @@ import pytest
 from anyio import create_task_group
 
 from skywire.app.page_check import PageCheck
-from skywire.app.page_tokens import PageTokens
+from skywire.app.page_tokens import PageSession, PageTokens
 from skywire.apps.skychat.contract import ChatMessage, Delivery, FileOffer
 from skywire.apps.skychat.page_app import page_app
 from skywire.http.server import HttpServer
@@ -219,7 +219,7 @@ async def test_a_lost_connection_is_said_and_resumed_without_doubles(tmp_path: P
     async with await listen_on(HostPort("127.0.0.1", 0)) as listener:
         ((host, port),) = listener.addresses
     where = HostPort(host, port)
-    tokens = PageTokens()
+    tokens = PageTokens(PageSession())
     check = PageCheck(page_app(chat, tmp_path / "uploads"), where, "skychat", tokens)
 
     @asynccontextmanager
