@@ -360,3 +360,34 @@ async def play(chat: MemoryChat) -> None:
 async def written(chat: MemoryChat, text: str, at: float, reply_to: str = "") -> ChatMessage:
     sent = await chat.send(BOB, text, reply_to=reply_to)
     return chat.change(chat.messages[sent.id], time=at)
+
+
+async def test_more_tabs_than_a_browser_has_connections(tmp_path: Path, browser: Browser) -> None:
+    chat = MemoryChat()
+    chat.meet(BOB, alias="Bob")
+    async with shown(chat, browser, tmp_path):
+        first = await browser.tab()
+        address = str(await browser.ask("return location.href"))
+        await choose(browser, "Bob")
+        for number in range(7):
+            await browser.open_tab(address)
+            await browser.until(LIVE)
+            await choose(browser, "Bob")
+            chat.receive(f"number {number}")
+            await browser.until(f"{MESSAGES}.includes('number {number}')")
+        await browser.type("#text", f"to all tabs{ENTER}")
+        await browser.until(f"{MESSAGES}.includes('to all tabs')")
+        await browser.turn_to(first)
+        await browser.until(f"{MESSAGES}.includes('to all tabs') && {COUNT} === 8")
+        assert await browser.complaints() == []
+
+
+async def test_a_browser_without_shared_workers_has_a_stream_of_each_tab(tmp_path: Path, browser: Browser) -> None:
+    chat = MemoryChat()
+    chat.meet(BOB, alias="Bob")
+    await browser.before_each_page("delete globalThis.SharedWorker")
+    async with shown(chat, browser, tmp_path):
+        await choose(browser, "Bob")
+        chat.receive("there it is")
+        await browser.until(f"{MESSAGES}.includes('there it is')")
+        assert await browser.complaints() == []

@@ -93,7 +93,7 @@ function sayConnection(text, isGood) {
 }
 
 listen({
-  onHello({ resumed, status }) {
+  hello({ resumed, status }) {
     sayConnection("Live", true);
     say("own-key", status.public);
     if (isFirst) {
@@ -106,12 +106,12 @@ listen({
       conversation.open(conversation.peer);
     }
   },
-  onMessage: (message) => conversation.take(message),
-  onContacts({ contacts: known }) {
+  message: (message) => conversation.take(message),
+  contacts({ contacts: known }) {
     contacts.show(known);
     showWho();
   },
-  onTrouble: (reason) => sayConnection(reason, false),
+  trouble: ({ reason }) => sayConnection(reason, false),
 });
 
 byId("back").addEventListener("click", close);
