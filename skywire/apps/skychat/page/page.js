@@ -89,6 +89,7 @@ function sayConnection(text, isGood) {
   say("connection", text);
   byId("connection").className = isGood ? "good" : "bad";
   byId("banner").hidden = isGood;
+  document.body.classList.toggle("lost", !isGood); // who is there is not known then
   say("banner", isGood ? "" : `${text}. What you write stays here.`);
 }
 
@@ -102,7 +103,7 @@ listen({
       if (last) {
         open(last);
       }
-    } else if (!resumed && conversation.peer) {
+    } else if (conversation.peer && (!resumed || conversation.isMissing)) {
       conversation.open(conversation.peer);
     }
   },
