@@ -267,6 +267,19 @@ async def test_a_lost_connection_is_said_and_resumed_without_doubles(tmp_path: P
         assert [each.text for each in chat.sent()] == ["a draft"]
 
 
+async def test_who_is_in_no_more_is_told_what_to_do(tmp_path: Path, browser: Browser) -> None:
+    chat = MemoryChat()
+    page = await ComingAndGoing.at_some_port(chat, tmp_path)
+    async with page.served():
+        await browser.open(page.address)
+        await browser.until(LIVE)
+    check = PageCheck(page_app(chat, tmp_path / "uploads"), page.where, "skychat", PageTokens(PageSession()))
+    async with ComingAndGoing(check, page.where).served():  # another process
+        await browser.until("document.getElementById('banner').innerText.includes('ask for its address again')")
+        await browser.ask("location.reload()")
+        await browser.until("document.body.innerText.includes('skywire app skychat page')")
+
+
 async def test_files_go_and_come(tmp_path: Path, browser: Browser) -> None:
     chat = MemoryChat()
     path = tmp_path / "photo.jpg"
