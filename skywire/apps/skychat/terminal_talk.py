@@ -192,7 +192,7 @@ class Talk:
                     await self._print((_FAINT, f"      {delivery.value}: {what}"))
 
     async def _look(self) -> None:
-        """See whether the peer is there, and whether the chat is: what it tells of changes does not end with it."""
+        """See whether the peer is there, and whether the chat is: one that is cut off does not say that it ends."""
         refused = 0
         while True:
             await sleep(LOOK_SECONDS)

@@ -34,7 +34,7 @@ export class MessageView {
     item.replaceChildren(make("span", "unseen", isOurs ? "You:" : "They:"), ...parts.filter(Boolean), this.foot(message, isOurs));
     if (focused !== null) {
       item.tabIndex = 0;
-      (item.querySelector(`[data-act="${focused}"]`) || item).focus(); // else the keyboard would be nowhere
+      (item.querySelector(`[data-act="${focused}"]`) || item).focus({ preventScroll: true }); // else the keyboard would be nowhere
     }
     return item;
   }
