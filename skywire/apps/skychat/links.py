@@ -44,7 +44,8 @@ class Links:
 
     def strangest(self, known: frozenset[PubKey] | set[PubKey]) -> Link | None:
         """The oldest connection with somebody who is not known; None where there is none."""
-        return next((links[0] for peer, links in self._links.items() if peer not in known), None)
+        strangers = (each for peer, links in self._links.items() if peer not in known for each in links)
+        return next((each for each in strangers if each.live), None)
 
     def trim(self, peer: PubKey) -> None:
         """End what we dialled and need no more. What peers of 2024 speak is acknowledged by nothing, so that stays."""
@@ -67,8 +68,9 @@ class Links:
     def add(self, link: Link) -> None:
         """Have a connection among them."""
         links = self._links.setdefault(link.peer, [])
-        if len(links) >= self._limits.connections_per_peer:
-            links[0].end("the peer has made newer connections")
+        live = [each for each in links if each.live]  # others take a moment to end
+        if len(live) >= self._limits.connections_per_peer:
+            live[0].end("the peer has made newer connections")
         links.append(link)
         self._count += 1
         self.trim(link.peer)

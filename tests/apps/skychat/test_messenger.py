@@ -8,13 +8,19 @@ from pathlib import Path
 
 import pytest
 from anyio import EndOfStream, Event, create_task_group, fail_after, move_on_after, sleep_forever
+from anyio.lowlevel import checkpoint
 
-from skywire import Conn
+from skywire import Address, Conn, Owner, PubKey
 from skywire.app.loaded import load
 from skywire.app.record import InstanceConfig
 from skywire.apps.skychat import SKYCHAT
 from skywire.apps.skychat.contract import ChatError, Delivery, Direction
+from skywire.apps.skychat.limits import LinkLimits
+from skywire.apps.skychat.link import Link
+from skywire.apps.skychat.links import Links
+from skywire.apps.skychat.rows import Waiting
 from skywire.net.errors import PeerRefused
+from skywire.net.memory import conn_pair
 from skywire.wire.skychat import Acked, BareText, Deleted, Seen, Written
 from tests.app.site import site
 from tests.apps.skychat.town import (
@@ -411,3 +417,54 @@ async def test_names(tmp_path: Path) -> None:
         await alice.name(BOB.public, "")
         await alice.name(CAROL.public, "bob")
         assert {each.peer: each.alias for each in await alice.contacts()} == {BOB.public: "", CAROL.public: "bob"}
+
+
+async def test_both_send_more_at_once_than_a_connection_holds(tmp_path: Path) -> None:
+    text = "\x01" * 4096  # six times as much in a frame
+    async with town() as there:
+        for mine, other in ((ALICE, BOB), (BOB, ALICE)):
+            async with there.chat(tmp_path, mine) as chat:
+                for _ in range(40):
+                    await chat.send(other.public, text)
+        async with there.chat(tmp_path, ALICE) as alice, there.chat(tmp_path, BOB) as bob:
+            await delivered(alice)
+            await delivered(bob)
+            assert (await alice.status()).stored == (await bob.status()).stored == 80
+
+
+async def test_connections_that_are_slow_to_end_make_no_room_for_more(tmp_path: Path) -> None:
+    limits = LinkLimits(connections_per_peer=2)
+    links = Links(ALICE.public, limits)
+    conns = [conn_pair(Address("dmsg", ALICE.public, 1), Owner("a"), Address("dmsg", BOB.public, 2), Owner("b"))[0]]
+    made = [Link(conns[0], dialled=False, assumed=None, limits=limits) for _ in range(9)]
+    for each in made:
+        links.add(each)  # and none is taken away, as if each took its time to end
+    assert [each.live for each in made] == [False] * 7 + [True] * 2
+    assert links.strangest(set()) is made[7]
+
+
+async def test_a_history_that_cannot_be_read_is_not_read_all_the_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads = 0
+
+    async def fail(peer: PubKey, limit: int) -> tuple[Waiting, ...]:
+        nonlocal reads
+        reads += 1
+        raise ChatError("the disk fails")
+
+    async with town() as there, there.chat(tmp_path, ALICE, allowing(BOB), limits=PATIENT) as alice:
+        talk = Talk(await there.connect(BOB.public, ALICE.public))
+        await talk.say(Written(ID, "hello"))
+        await talk.hear()
+        with monkeypatch.context() as patch:
+            patch.setattr(alice.store, "waiting", fail)
+            await alice.send(BOB.public, "x")
+
+            async def told() -> bool:
+                return alice.exchange.trouble(BOB.public) == "the disk fails"
+
+            await until(told)
+            for _ in range(100):
+                await checkpoint()
+        assert reads < 5
