@@ -173,18 +173,28 @@ class Store:
 
         await self._write(work)
 
-    async def take_file(self, peer: PubKey, id: str, text: str, file: FileOffer, *, now: float) -> None:  # noqa: A002
-        """Keep a file's offer of a peer; one that is there already stays as it is.
+    async def take_file(
+        self,
+        peer: PubKey,
+        id: str,  # noqa: A002
+        text: str,
+        file: FileOffer,
+        *,
+        now: float,
+    ) -> ChatMessage | None:
+        """Keep a file's offer of a peer; None where it came before.
 
         Raises: see :meth:`take`.
         """
 
-        def work(database: sqlite3.Connection) -> None:
-            if rows.one(database, peer, Direction.IN, id) is None:
-                edits.insert(database, str(peer), Direction.IN, id, text, now, Delivery.DELIVERED, "", file)
-                room.make(database, self._limits, peer, Direction.IN)
+        def work(database: sqlite3.Connection) -> ChatMessage | None:
+            if edits.is_known(database, str(peer), id):
+                return None
+            edits.insert(database, str(peer), Direction.IN, id, text, now, Delivery.DELIVERED, "", file)
+            room.make(database, self._limits, peer, Direction.IN)
+            return rows.one(database, peer, Direction.IN, id)
 
-        await self._write(work)
+        return await self._write(work)
 
     async def history(self, peer: PubKey | None, before: int, limit: int) -> tuple[ChatMessage, ...]:
         """See :meth:`skywire.apps.skychat.contract.Chat.history`."""

@@ -308,3 +308,46 @@ async def test_another_process_that_has_it_is_named(tmp_path: Path) -> None:
             process.kill()
     async with opened(path) as store:
         assert await texts(store) == []
+
+
+async def test_what_is_kept_no_more_is_not_taken_again(tmp_path: Path) -> None:
+    async with opened(tmp_path / "chat.db", StoreLimits(per_peer=1)) as store:
+        sent = [Written(id_of(number), f"{number}") for number in range(32)]
+        await store.take(PEER, sent, now=1.0)
+        await store.mark_read(PEER, 32, now=1.0)
+        assert await store.take(PEER, sent, now=1.0) == [each.id for each in sent], "it had not heard of it"
+        assert await texts(store) == ["31"]
+    async with opened(tmp_path / "chat.db") as store:
+        await store.take(PEER, sent, now=1.0)
+        assert await store.take_file(PEER, id_of(5), "", FileOffer("a", 1), now=1.0) is None
+        await store.take(OTHER, sent[:1], now=1.0)
+        assert await texts(store) == ["31", "0"]
+
+
+async def test_what_was_taken_back_before_it_came_does_not_come(tmp_path: Path) -> None:
+    async with opened(tmp_path / "chat.db") as store:
+        assert await store.take(PEER, [Deleted(id_of(1)), Deleted(id_of(1))], now=1.0) == [id_of(1)] * 2
+        assert await store.take(PEER, [Written(id_of(1), "no"), Written(id_of(2), "yes")], now=1.0)
+        assert await texts(store) == ["yes"]
+
+
+async def test_a_peer_that_takes_back_without_end_is_remembered_for_a_while(tmp_path: Path) -> None:
+    async with opened(tmp_path / "chat.db") as store:
+        await store.take(OTHER, [Deleted(id_of(1))], now=1.0)
+        await store.take(PEER, [Deleted(id_of(number)) for number in range(2000)], now=1.0)
+        (kept,) = await store._database.run(lambda database: database.execute("SELECT count(*) FROM gone").fetchone())
+        assert kept < 300
+        await store.take(OTHER, [Written(id_of(1), "no")], now=1.0)
+        assert await texts(store) == []
+
+
+async def test_a_history_from_before_that_was_remembered(tmp_path: Path) -> None:
+    async with opened(tmp_path / "chat.db") as store:
+        await store.write(PEER, id_of(1), "kept", now=1.0)
+    database = sqlite3.connect(tmp_path / "chat.db")
+    database.executescript("DROP TRIGGER messages_gone; DROP TABLE gone;")
+    database.close()
+    async with opened(tmp_path / "chat.db") as store:
+        assert store.trouble is None
+        assert await store.take(PEER, [Deleted(id_of(2)), Written(id_of(2), "no")], now=1.0) == [id_of(2)] * 2
+        assert await texts(store) == ["kept"]
