@@ -90,7 +90,7 @@ CREATE TRIGGER IF NOT EXISTS gone_before AFTER INSERT ON gone BEGIN
         (SELECT place FROM gone WHERE peer = new.peer ORDER BY place DESC LIMIT 1 OFFSET 256);
 END;
 """
-"""What is kept no more, or was taken back before it came: its peer may send it again. More than are ever on their way."""
+"""What is kept no more, or was taken back before it came: its peer may send it again. More than is ever on its way."""
 
 
 class StoreFull(ChatError):
@@ -220,7 +220,8 @@ def _prepare(path: Path, connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA journal_mode = WAL").fetchall()
     if not tables:
         connection.executescript(
-            f"BEGIN EXCLUSIVE; PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {SCHEMA}; {_TABLES} {_GONE} COMMIT;"
+            f"BEGIN EXCLUSIVE; PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {SCHEMA};"
+            f" {_TABLES} {_GONE} COMMIT;"
         )
         return
     found = connection.execute("PRAGMA quick_check(1)").fetchone()
