@@ -163,15 +163,18 @@ class Store:
         """How far a message of ours has come; what would go back is passed over."""
         await self._write(lambda database: edits.advance(database, str(peer), id, delivery))
 
-    async def set_file(self, peer: PubKey, direction: Direction, id: str, file: FileOffer) -> None:  # noqa: A002
-        """How far the file of a message is."""
+    async def set_file(self, peer: PubKey, direction: Direction, id: str, file: FileOffer) -> bool:  # noqa: A002
+        """How far the file of a message is; whether there still is such a message."""
 
-        def work(database: sqlite3.Connection) -> None:
+        def work(database: sqlite3.Connection) -> bool:
             message = rows.one(database, peer, direction, id)
-            if message is not None and not message.deleted and message.file != file:
+            if message is None or message.deleted:
+                return False
+            if message.file != file:
                 edits.change(database, message.number, "file = ?", rows.file_text(file))
+            return True
 
-        await self._write(work)
+        return await self._write(work)
 
     async def take_file(
         self,
