@@ -47,6 +47,11 @@ class Links:
         strangers = (each for peer, links in self._links.items() if peer not in known for each in links)
         return next((each for each in strangers if each.live), None)
 
+    def doubled(self) -> Link | None:
+        """The oldest connection of a peer that has another one, too; None where there is none."""
+        several = ([each for each in links if each.live] for links in self._links.values() if len(links) > 1)
+        return next((live[0] for live in several if len(live) > 1), None)
+
     def trim(self, peer: PubKey) -> None:
         """End what we dialled and need no more. What peers of 2024 speak is acknowledged by nothing, so that stays."""
         best = self.best(peer)

@@ -468,3 +468,27 @@ async def test_a_history_that_cannot_be_read_is_not_read_all_the_time(
             for _ in range(100):
                 await checkpoint()
         assert reads < 5
+
+
+async def test_a_peer_with_several_connections_makes_room_for_one_who_has_none(tmp_path: Path) -> None:
+    limits = LinkLimits(connections=2)
+    async with town() as there, there.chat(tmp_path, ALICE, allowing(BOB, CAROL), limits) as alice:
+        talks = [Talk(await there.connect(BOB.public, ALICE.public)) for _ in range(2)]
+        for talk in talks:
+            await talk.say(Written(ID, "x"))
+            assert await talk.hear() == [Acked(ID)]
+        other = Talk(await there.connect(CAROL.public, ALICE.public))
+        await other.say(Written(ID, "y"))
+        assert await other.hear() == [Acked(ID)]
+        with fail_after(PATIENCE), pytest.raises(EndOfStream):
+            await talks[0].conn.receive()
+
+        async def two() -> bool:
+            return len(alice.exchange.links) == 2
+
+        await until(two)
+        more = await there.connect(BOB.public, ALICE.public)
+        with fail_after(PATIENCE), pytest.raises(EndOfStream):
+            await more.receive()
+        await other.say(Written("f" * 16, "still here"))
+        assert await other.hear() == [Acked("f" * 16)]
