@@ -135,6 +135,8 @@ class FileOffers:
         self._log.warning("a file for %s is not sent: %s", peer, reason)
         self._update(peer, id, trouble=reason)
         try:
+            if (file := self._files.get((peer, id))) is not None:  # the reason first: it is not looked for again
+                await self._store.set_file(peer, Direction.OUT, id, file)
             await self._store.set_delivery(peer, id, Delivery.REFUSED)
         except ChatError as error:
             self._log.warning("that cannot be written down yet: %s", error)

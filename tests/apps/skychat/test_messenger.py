@@ -18,6 +18,7 @@ from skywire.apps.skychat.contract import ChatError, Delivery, Direction
 from skywire.apps.skychat.limits import LinkLimits
 from skywire.apps.skychat.link import Link
 from skywire.apps.skychat.links import Links
+from skywire.apps.skychat.messenger import Messenger
 from skywire.apps.skychat.rows import Waiting
 from skywire.net.errors import PeerRefused
 from skywire.net.memory import conn_pair
@@ -492,3 +493,27 @@ async def test_a_peer_with_several_connections_makes_room_for_one_who_has_none(t
             await more.receive()
         await other.say(Written("f" * 16, "still here"))
         assert await other.hear() == [Acked("f" * 16)]
+
+
+async def test_a_disk_that_is_read_only_for_a_while_loses_and_doubles_nothing(tmp_path: Path) -> None:
+    def set_read_only(chat: Messenger, value: str) -> None:
+        database = chat.store._database
+        with database._lock:
+            database._connection.execute(f"PRAGMA query_only = {value}").fetchall()
+
+    async with town() as there, there.chat(tmp_path, ALICE) as alice, there.chat(tmp_path, BOB) as bob:
+        for chat in (bob, alice):  # the one that takes, then the one that is to note what was taken
+            for number in range(10):
+                await alice.send(BOB.public, f"{number}")
+                if number == 3:
+                    set_read_only(chat, "ON")
+                    if chat is alice:
+                        with pytest.raises(ChatError, match="cannot be used"):
+                            await alice.send(BOB.public, "x")
+                        set_read_only(chat, "OFF")
+            if chat is bob:
+                assert not (await alice.send(BOB.public, "10", wait=0.2)).acked
+                set_read_only(chat, "OFF")
+            await delivered(alice)
+        wanted = [f"{number}" for number in (*range(11), *range(10))]
+        assert [each.text for each in await bob.history(limit=100)] == wanted

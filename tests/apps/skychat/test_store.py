@@ -25,6 +25,8 @@ pytestmark = pytest.mark.anyio
 PEER: Final = ALICE.public
 OTHER: Final = BOB.public
 DAY: Final = 86400.0
+START: Final = 1.7e9
+"""A time at which clocks are set."""
 
 
 def id_of(number: int) -> str:
@@ -180,19 +182,29 @@ async def test_strangers_share_half_of_the_room(tmp_path: Path) -> None:
 
 async def test_old_messages_go_and_late_ones_are_given_up(tmp_path: Path) -> None:
     async with opened(tmp_path / "chat.db", StoreLimits(days=30)) as store:
-        await store.write(PEER, id_of(1), "queued", now=0.0)
-        await store.take(PEER, [Written(id_of(2), "read"), Written(id_of(3), "unread")], now=0.0)
-        await store.mark_read(PEER, 2, now=0.0)
-        await store.sweep(now=29 * DAY)
+        await store.write(PEER, id_of(1), "queued", now=START)
+        await store.take(PEER, [Written(id_of(2), "read"), Written(id_of(3), "unread")], now=START)
+        await store.mark_read(PEER, 2, now=START)
+        await store.sweep(now=START + 29 * DAY)
         assert await texts(store) == ["queued", "read", "unread"]
-        await store.sweep(now=31 * DAY)
+        await store.sweep(now=START + 31 * DAY)
         assert [(each.text, each.delivery) for each in await store.history(None, 0, 9)] == [
             ("queued", Delivery.REFUSED),
             ("unread", Delivery.DELIVERED),
         ]
         assert await store.waited_for() == ()
-        await store.sweep(now=61 * DAY)
+        await store.sweep(now=START + 61 * DAY)
         assert await texts(store) == ["unread"]
+
+
+async def test_what_is_from_before_the_clock_was_set_is_not_too_old(tmp_path: Path) -> None:
+    async with opened(tmp_path / "chat.db", StoreLimits(days=30)) as store:
+        await store.write(PEER, id_of(1), "queued", now=5.0)
+        await store.take(PEER, [Written(id_of(2), "read")], now=5.0)
+        await store.mark_read(PEER, 2, now=5.0)
+        await store.sweep(now=START)
+        assert await texts(store) == ["queued", "read"]
+        assert await store.waiting(PEER, 9) == (Waiting(Kind.MESSAGE, id_of(1), "queued"), Waiting(Kind.READ, id_of(2)))
 
 
 async def test_a_full_disk_costs_what_does_not_fit_and_nothing_else(tmp_path: Path) -> None:
