@@ -111,8 +111,10 @@ class FileOffers:
         assert offer is not None
         try:
             now = await self._store.one(peer, Direction.OUT, id)
-            if now is None or now.deleted or now.delivery is not Delivery.QUEUED:  # given up, for instance
+            if now is None or now.deleted or now.delivery is Delivery.REFUSED:  # it was kept too long
                 self.forget(peer, id)
+                return True
+            if now.delivery is not Delivery.QUEUED:  # it knows, though its answer was lost
                 return True
             head = await offer.prepare()
             said = Announcement(id, file.name, head.size, head.sha256, message.text)

@@ -25,7 +25,7 @@ from skywire.embedded import Deployment
 from skywire.transfer import Announcement, Offer, OfferUnwanted, Origin, TransferError
 from skywire.transfer.notes import Notes, write_notes
 from skywire.transfer.part import Part
-from skywire.wire.skychat import Deleted
+from skywire.wire.skychat import Deleted, Seen
 from skywire.wire.transfer import FileHead
 from tests.apps.skychat.site import dmsg_chat
 from tests.apps.skychat.town import ALICE, BOB, CAROL, PATIENCE, until
@@ -430,3 +430,19 @@ async def test_one_that_was_kept_too_long_is_offered_no_more(tmp_path: Path) -> 
 
             await until(is_given_up)
             assert await bob.history() == ()
+
+
+async def test_one_that_the_peer_knows_of_stays_on_offer_though_its_answer_was_lost(tmp_path: Path) -> None:
+    async with embedded.start(limits=SWIFT) as network, filing(network, tmp_path, ALICE) as alice:
+        sent = await alice.send_file(BOB.public, made(tmp_path, 10))
+        await in_trouble(alice)  # as if it had not heard that it was taken
+        await alice.store.take(BOB.public, [Seen(sent.id)], now=1.0)
+        assert isinstance(alice.files, Files)
+        offers = alice.files._offers
+
+        async def is_told() -> bool:
+            return not offers._waiting
+
+        await until(is_told)
+        assert offers.table.find(BOB.public, sent.id) is not None
+        assert (await the_one(alice)).delivery is Delivery.READ
