@@ -34,12 +34,19 @@ def with_apps(mode: RunMode, *, listed: bool = True) -> Arranging:
 
 def _arrange(app: App, words: Sequence[str], *, mode: RunMode, listed: bool) -> Sequence[str]:
     word = words[0] if words else ""
+    if word.startswith("-") and word not in app:
+        raise UsageError(f"options come behind the name of a command, as in: {app.name[0]} APP {_name_of(word)} ...")
     if not word or word in HELP:
         if listed:
             _Commands(app, mode).add_all()
     elif not word.startswith("-") and word not in app:
         _Commands(app, mode).add_meant(words)
     return words
+
+
+def _name_of(option: str) -> str:
+    """Only the name: its value may be secret."""
+    return option.partition("=")[0][:100]
 
 
 class _Commands:
@@ -51,6 +58,7 @@ class _Commands:
 
         self._app = app
         self._mode = mode
+        self._own = frozenset(app)
         self._catalogue: Catalogue = Catalogue(BUILT_IN)
 
     def add_all(self) -> None:
@@ -122,6 +130,8 @@ class _Commands:
         """Make a command at a path; what the program has there already stays."""
         from skywire.cli.standalone.option_flags import as_written
 
+        if path[0] in self._own:  # a tool of the program, which no definition changes
+            return
         here = self._app
         for word in path[:-1]:
             if word not in here:
