@@ -65,6 +65,8 @@ def test_what_skywire_does_not_list_can_be_called(place: Place, name: str) -> No
     one, other = (each.stdout.partition("\n")[2] for each in shown)
     assert one == other
     assert "--key-file" in one
+    ports = Catalogue(BUILT_IN, []).get(name).ports if name in BUILT_IN else ()
+    assert all(f"{port.name} on {port.overlay}" in one for port in ports)
 
 
 def test_the_help_of_an_app_has_its_options_and_is_made_without_its_behaviour(place: Place) -> None:
