@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from skywire.errors import SkywireError
+from skywire.errors import NetworkError, SkywireError
 
 
 class PtyError(SkywireError):
@@ -27,3 +27,7 @@ class TakenOver(PtyError):
 
 class Refused(PtyError):
     """The host did not accept what the client wants."""
+
+
+class HostUnreachable(NetworkError):
+    """The host cannot be reached just now."""

@@ -32,7 +32,7 @@ class _Gathered:
             self.truncated = self.truncated or len(piece) > room
 
 
-async def execute(sessions: Sessions, owner: PubKey, execution: Execution) -> Outcome:
+async def execute(sessions: Sessions, owner: PubKey, execution: Execution, over: str) -> Outcome:
     """Run a program in a session of its own.
 
     Raises:
@@ -41,7 +41,7 @@ async def execute(sessions: Sessions, owner: PubKey, execution: Execution) -> Ou
     if len(execution.stdin) > MAX_STDIN:
         raise PtyError(f"a program gets at most {MAX_STDIN} bytes of input so")
     command = Command(execution.name, execution.arguments, environment=execution.environment)
-    session = sessions.start(owner, NewSession(command, terminal=False))
+    session = sessions.start(owner, NewSession(command, terminal=False), over)
     attachment, stdout, stderr = session.attach(), _Gathered(), _Gathered()
     started = time.monotonic()
     ended: Ended | None = None

@@ -7,6 +7,7 @@ from typing import Final, Protocol, TypeVar, final
 
 from skywire.netrpc import Caller, CallFailed
 from skywire.pty.errors import PtyError, TakenOver
+from skywire.pty.printable import printable
 from skywire.wire.gob.method import Method
 from skywire.wire.pty.session import (
     ATTACH,
@@ -54,7 +55,7 @@ class FarCalls(Protocol):
         """Whether the program outlives the connection."""
         ...
 
-    async def receive(self, asked: Receive) -> Piece:
+    async def receive(self, wanted: Receive) -> Piece:
         """Output; an empty piece at its end."""
         ...
 
@@ -91,28 +92,34 @@ async def enter(caller: Caller, wish: NewSession | str) -> tuple[FarCalls, Attac
         ConnectionEnded: it says nothing any more.
     """
     if isinstance(wish, str):
-        attached = await _asked(caller, ATTACH, wish)
+        attached = await asked(caller, ATTACH, wish)
         return _SessionCalls(caller, attached.id), attached
     try:
         attached = await caller.call(START_SESSION, wish)
     except CallFailed as failure:
         if not failure.unknown:
-            raise PtyError(failure.reason) from failure
+            raise PtyError(printable(failure.reason)) from failure
     else:
         return _SessionCalls(caller, attached.id), attached
     if not wish.terminal:
         raise PtyError("this host is an older one: it runs programs in a terminal only, and tells no exit status")
-    await _asked(caller, START if wish.command.environment else START_PLAINLY, wish.command)
+    await asked(caller, START if wish.command.environment else START_PLAINLY, wish.command)
     return _PlainCalls(caller), Attached(wish.id, 0)
 
 
-async def _asked(caller: Caller, method: Method[A, R], argument: A) -> R:
+async def asked(caller: Caller, method: Method[A, R], argument: A) -> R:
+    """Call a method of a host.
+
+    Raises:
+        PtyError: it says no.
+        ConnectionEnded: it says nothing any more.
+    """
     try:
         return await caller.call(method, argument)
     except CallFailed as failure:
         if failure.reason == TAKEN_OVER:
             raise TakenOver(TAKEN_OVER) from failure
-        raise PtyError(failure.reason) from failure
+        raise PtyError(printable(failure.reason)) from failure
 
 
 @final
@@ -123,29 +130,29 @@ class _SessionCalls:
         self._caller = caller
         self._id = id
 
-    async def receive(self, asked: Receive) -> Piece:
-        piece = await _asked(self._caller, RECEIVE, asked)
-        if piece.offset != asked.have:
-            raise PtyError(f"the host sent output from byte {piece.offset}, not from byte {asked.have}")
+    async def receive(self, wanted: Receive) -> Piece:
+        piece = await asked(self._caller, RECEIVE, wanted)
+        if piece.offset != wanted.have:
+            raise PtyError(f"the host sent output from byte {piece.offset}, not from byte {wanted.have}")
         return piece
 
     async def send(self, piece: Send) -> None:
-        await _asked(self._caller, SEND, piece)
+        await asked(self._caller, SEND, piece)
 
     async def resize(self, size: WindowSize) -> None:
-        await _asked(self._caller, RESIZE, size)
+        await asked(self._caller, RESIZE, size)
 
     async def signal(self, number: int) -> None:
-        await _asked(self._caller, SIGNAL, number)
+        await asked(self._caller, SIGNAL, number)
 
     async def wait(self) -> Ended:
-        return await _asked(self._caller, WAIT, None)
+        return await asked(self._caller, WAIT, None)
 
     async def end(self) -> None:
-        await _asked(self._caller, END_SESSION, self._id)
+        await asked(self._caller, END_SESSION, self._id)
 
     async def ping(self) -> None:
-        await _asked(self._caller, PING, None)
+        await asked(self._caller, PING, None)
 
 
 @final
@@ -155,24 +162,24 @@ class _PlainCalls:
     def __init__(self, caller: Caller) -> None:
         self._caller = caller
 
-    async def receive(self, asked: Receive) -> Piece:
+    async def receive(self, wanted: Receive) -> Piece:
         try:
-            return Piece(asked.have, await self._caller.call(READ, READ_BYTES))
+            return Piece(wanted.have, await self._caller.call(READ, READ_BYTES))
         except CallFailed as failure:
             if failure.reason in {ENDED, ENDED_AS_IN_LINUX}:
-                return Piece(asked.have, b"")
-            raise PtyError(failure.reason) from failure
+                return Piece(wanted.have, b"")
+            raise PtyError(printable(failure.reason)) from failure
 
     async def send(self, piece: Send) -> None:
         data = piece.data + (b"\x04" if piece.end else b"")
         while data:
-            taken = await _asked(self._caller, WRITE, data[:READ_BYTES])
+            taken = await asked(self._caller, WRITE, data[:READ_BYTES])
             if not 0 < taken <= len(data):
                 raise PtyError(f"the host says that it took {taken} bytes of {len(data)}")
             data = data[taken:]
 
     async def resize(self, size: WindowSize) -> None:
-        await _asked(self._caller, RESIZE, size)
+        await asked(self._caller, RESIZE, size)
 
     async def signal(self, number: int) -> None:
         raise PtyError("this host is an older one: signals go through the terminal only")
@@ -181,7 +188,7 @@ class _PlainCalls:
         return Ended(0)  # it does not tell
 
     async def end(self) -> None:
-        await _asked(self._caller, STOP, None)
+        await asked(self._caller, STOP, None)
 
     async def ping(self) -> None:
         with suppress(CallFailed):  # hosts of 2024 lack it; an answer is an answer

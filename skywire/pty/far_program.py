@@ -17,8 +17,6 @@ from skywire.net.backoff import Backoff
 from skywire.netrpc import Caller, ConnectionEnded, calling
 from skywire.pty.errors import PtyError
 from skywire.pty.far_calls import FarCalls, enter
-from skywire.pty.opening import ask
-from skywire.wire.pty.opening import PTY, Request
 from skywire.wire.pty.session import MAX_MESSAGE, MAX_PIECE, STDERR, STDOUT, Ended, NewSession, Receive, Send
 from skywire.wire.pty.shell import WindowSize
 
@@ -30,7 +28,7 @@ PARTING_SECONDS: Final = 2.0
 """For the host to be told that the program is to end."""
 
 Connect: TypeAlias = Callable[[], AbstractAsyncContextManager[ByteStream]]
-"""Gives a new connection to the host, while a block runs."""
+"""Gives a new connection to a host that has agreed to give us a pty over it, while a block runs."""
 Notice: TypeAlias = Callable[[str | None], None]
 """Told why there is no connection just now, and None when there is one again."""
 
@@ -179,10 +177,8 @@ class FarProgram:
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[Caller]:
-        async with self._connect() as stream:
-            await ask(stream, Request(PTY))
-            async with calling(stream, max_message=MAX_MESSAGE) as caller:
-                yield caller
+        async with self._connect() as stream, calling(stream, max_message=MAX_MESSAGE) as caller:
+            yield caller
 
     async def _watch(self, caller: Caller, calls: FarCalls) -> NoReturn:
         """See that the host is there, until it is not."""

@@ -54,14 +54,15 @@ R = TypeVar("R")
 
 
 @contextmanager
-def pty_service(owner: PubKey, sessions: Sessions) -> Iterator[Service]:
+def pty_service(owner: PubKey, sessions: Sessions, over: str) -> Iterator[Service]:
     """The service of one connection, while the block runs.
 
     Args:
         owner: whose connection it is.
         sessions: of the host.
+        over: the network, for the log.
     """
-    use = _Use(owner, sessions)
+    use = _Use(owner, sessions, over)
     try:
         yield use.service
     finally:
@@ -72,7 +73,8 @@ def pty_service(owner: PubKey, sessions: Sessions) -> Iterator[Service]:
 class _Use:
     """What a connection uses: at most one session, which ends with it if it was begun the plain way."""
 
-    def __init__(self, owner: PubKey, sessions: Sessions) -> None:
+    def __init__(self, owner: PubKey, sessions: Sessions, over: str) -> None:
+        self._over = over
         self._owner = owner
         self._sessions = sessions
         self._attachment: Attachment | None = None
@@ -108,7 +110,7 @@ class _Use:
     async def _start(self, command: Command) -> None:
         if self._attachment is not None:
             raise PtyError(ALREADY_RUNNING)
-        self._plain = self._sessions.start(self._owner, NewSession(command))
+        self._plain = self._sessions.start(self._owner, NewSession(command), self._over)
         self._use(self._plain)
 
     async def _read(self, most: int) -> bytes:
@@ -141,14 +143,14 @@ class _Use:
         """That it is answered is all."""
 
     async def _execute(self, execution: Execution) -> Outcome:
-        return await execute(self._sessions, self._owner, execution)
+        return await execute(self._sessions, self._owner, execution, self._over)
 
     # Ours.
 
     async def _start_session(self, new: NewSession) -> Attached:
         if self._attachment is not None:
             raise PtyError(ALREADY_RUNNING)
-        return self._use(self._sessions.start(self._owner, new)).state
+        return self._use(self._sessions.start(self._owner, new, self._over)).state
 
     async def _attach(self, id: str) -> Attached:  # noqa: A002 - as on the wire
         if self._attachment is not None:
@@ -171,7 +173,7 @@ class _Use:
         return lambda argument: call(self._used(), argument)
 
     def _use(self, session: Session) -> Attachment:
-        self._attachment = session.attach()
+        self._attachment = self._sessions.attach(session, self._over)
         return self._attachment
 
     def _used(self) -> Attachment:

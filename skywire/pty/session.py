@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Final, final
 
 from anyio import Event, create_task_group, move_on_after
@@ -19,8 +18,6 @@ from skywire.wire.pty.shell import WindowSize
 
 _IN_A_ROW: Final = 32
 """Pieces of output that are read before others get their turn."""
-
-_log: Final = logging.getLogger("skywire.pty")
 
 
 @final
@@ -127,7 +124,6 @@ class Session:
             with move_on_after(self._limits.keep_seconds) as waiting:
                 await moved.wait()
             if waiting.cancelled_caught:
-                _log.info("session %s is ended: nobody has been attached for %g s", self.id, self._limits.keep_seconds)
                 self._to_end.set()
                 return
 

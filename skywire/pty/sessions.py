@@ -6,6 +6,7 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from logging import Logger
 from typing import Final, final
 
 from anyio.abc import TaskGroup
@@ -16,7 +17,7 @@ from skywire.pty.child import Child
 from skywire.pty.errors import NoSuchSession, TooManySessions
 from skywire.pty.launch import launch_of
 from skywire.pty.limits import SessionLimits
-from skywire.pty.session import Session
+from skywire.pty.session import Attachment, Session
 from skywire.wire.pty.session import NO_SUCH_SESSION, NewSession, SessionFacts
 
 PEER_VARIABLE: Final = "SKYWIRE_PTY_PEER"
@@ -26,18 +27,24 @@ _SHOWN_WORDS: Final = 200
 
 
 @asynccontextmanager
-async def hosting(limits: SessionLimits) -> AsyncIterator[Sessions]:
-    """Have sessions while the block runs; its end ends them all."""
+async def hosting(limits: SessionLimits, log: Logger) -> AsyncIterator[Sessions]:
+    """Have sessions while the block runs; its end ends them all.
+
+    Args:
+        limits: what they may cost.
+        log: told who begins, uses and ends which, and never what they say.
+    """
     async with Background() as tasks:
-        yield Sessions(limits, tasks)
+        yield Sessions(limits, log, tasks)
 
 
 @final
 class Sessions:
     """See :func:`hosting`."""
 
-    def __init__(self, limits: SessionLimits, tasks: TaskGroup) -> None:
+    def __init__(self, limits: SessionLimits, log: Logger, tasks: TaskGroup) -> None:
         self._limits = limits
+        self._log = log
         self._tasks = tasks
         self._sessions: dict[str, Session] = {}
         self.watchers: Final[list[Callable[[], None]]] = []
@@ -46,8 +53,13 @@ class Sessions:
     def __len__(self) -> int:
         return len(self._sessions)
 
-    def start(self, owner: PubKey, new: NewSession) -> Session:
+    def start(self, owner: PubKey, new: NewSession, over: str) -> Session:
         """Begin one, or find the one that was begun by the same call.
+
+        Args:
+            owner: whose it is.
+            new: what it is to run.
+            over: the network, for the log.
 
         Raises:
             NoSuchSession: its id is one of somebody else's.
@@ -65,6 +77,8 @@ class Sessions:
         command = " ".join((new.command.name or "shell", *new.command.arguments))[:_SHOWN_WORDS]
         session = Session(new.id or secrets.token_hex(_ID_BYTES), owner, command, time.time(), child, self._limits)
         self._sessions[session.id] = session
+        kind = "a terminal" if new.terminal else "pipes"
+        self._log.info("session %s begins, with %s, for %s over %s", session.id, kind, owner, over)
         self._tasks.start_soon(self._run, session)
         self._tell()
         return session
@@ -80,6 +94,22 @@ class Sessions:
             raise NoSuchSession(NO_SUCH_SESSION)
         return found
 
+    def attach(self, session: Session, over: str) -> Attachment:
+        """Use it; whoever used it before does not any more."""
+        self._log.info("session %s is attached to by %s over %s", session.id, session.owner, over)
+        return session.attach()
+
+    def end_all(self, owner: PubKey) -> None:
+        """End all sessions of a key."""
+        for each in self._sessions.values():
+            if each.owner == owner:
+                each.end()
+
+    @property
+    def all(self) -> tuple[Session, ...]:
+        """The sessions of all keys, the oldest first."""
+        return tuple(self._sessions.values())
+
     def of(self, owner: PubKey) -> tuple[SessionFacts, ...]:
         """The sessions of a key, the oldest first."""
         return tuple(each.facts for each in self._sessions.values() if each.owner == owner)
@@ -89,6 +119,7 @@ class Sessions:
             await session.run()
         finally:
             del self._sessions[session.id]
+            self._log.info("session %s of %s has ended", session.id, session.owner)
             self._tell()
 
     def _tell(self) -> None:

@@ -78,7 +78,7 @@ async def test_a_failure_is_told_and_calls_go_on() -> None:
         with pytest.raises(CallFailed, match="no debts") as failed:
             await caller.call(DOUBLE, -1)
         assert not failed.value.unknown
-        with pytest.raises(CallFailed, match="rpc: can't find method sums.Halve") as failed:
+        with pytest.raises(CallFailed, match=r"rpc: can't find method sums\.Halve") as failed:
             await caller.call(NO_SUCH, 1)
         assert failed.value.unknown
         with pytest.raises(CallFailed, match="rpc: service/method request ill-formed: Halve"):

@@ -63,6 +63,11 @@ class Terminal:
     def type(self, text: str) -> None:
         self.write(text.encode())
 
+    def resize(self, lines: int, columns: int) -> None:
+        """Make its window another size, as a person does by dragging a corner."""
+        self.screen.resize(lines, columns)
+        fcntl.ioctl(self.descriptor, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
+
     def until(self, *texts: str) -> str:
         """Wait until all of these are shown; what is, then."""
         limit = time.monotonic() + PATIENCE

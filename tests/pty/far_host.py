@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import final
@@ -18,10 +19,13 @@ from skywire.net.memory import MEMORY, conn_pair
 from skywire.pty.far_program import FarProgram, far_program
 from skywire.pty.host import PtyHost
 from skywire.pty.limits import SessionLimits
+from skywire.pty.opening import ask
 from skywire.pty.sessions import Sessions, hosting
+from skywire.wire.pty.opening import PTY, Request
 from skywire.wire.pty.session import NewSession
 from skywire.wire.pty.shell import Command, WindowSize
 
+LOG = logging.getLogger("tests.pty")
 LIMITS = SessionLimits(end_seconds=0.2)
 
 
@@ -31,7 +35,7 @@ class FarHost:
 
     def __init__(self, sessions: Sessions, tasks: TaskGroup) -> None:
         self.sessions = sessions
-        self.host = PtyHost(sessions)
+        self.host = PtyHost(sessions, LOG)
         self.near = Address(MEMORY, SecKey.generate().public, 1)
         self.far = Address(MEMORY, SecKey.generate().public, 22)
         self.there = True
@@ -50,11 +54,12 @@ class FarHost:
         self._conns.append(far)
         self._tasks.start_soon(self._serve, far, mine)
         async with near:
+            await ask(near, Request(PTY))
             yield near
 
     async def _serve(self, conn: Conn, peer: Address) -> None:
         async with conn:
-            await self.host.serve(conn, peer.pk)
+            await self.host.serve(conn, peer.pk, "memory")
 
     async def break_connections(self) -> None:
         """End all connections, as a relay that dies does."""
@@ -81,7 +86,7 @@ class FarHost:
 @asynccontextmanager
 async def far_host(limits: SessionLimits = LIMITS) -> AsyncIterator[FarHost]:
     """A host while the block runs."""
-    async with hosting(limits) as sessions, Background() as tasks:
+    async with hosting(limits, LOG) as sessions, Background() as tasks:
         yield FarHost(sessions, tasks)
 
 

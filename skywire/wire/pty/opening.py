@@ -16,7 +16,11 @@ from skywire.errors import LocalProtocolError, ProtocolError
 
 ACCEPTED: Final = b"\x00"
 REJECTED: Final = b"\x01"
-"""Any other byte than that of acceptance means it."""
+"""Any other byte than that of acceptance means it. Our hosts say why, behind it and up to the end of the connection."""
+UNREACHABLE: Final = b"\x02"
+"""Said by local sockets of ours: the other host cannot be reached just now. Why follows, likewise."""
+MAX_REASON: Final = 500
+"""Bytes of a reason."""
 MAX_REQUEST: Final = 255
 """Bytes of a request without its length."""
 
@@ -25,7 +29,8 @@ PTY: Final = "dmsgpty/pty"
 WHITELIST: Final = "dmsgpty/whitelist"
 """Calls of :mod:`skywire.wire.pty.whitelist` follow; on local sockets only."""
 PROXY: Final = "dmsgpty/proxy"
-"""The host connects to another one, asks that for a pty, and passes bytes on; on local sockets only."""
+"""The host connects to another one, asks that for a pty, and passes bytes on; on local sockets only. Upstream names the
+other one by ``pk`` and ``port``; ours may be given an ``address`` instead, and a ``path`` to ask it for."""
 
 
 @final
