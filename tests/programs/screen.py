@@ -29,6 +29,11 @@ class _Answering(pyte.HistoryScreen):
         super().__init__(COLUMNS, LINES, history=1000)
         self._answer = answer
 
+    def select_graphic_rendition(self, *attrs: int, private: bool = False) -> None:
+        """What is private are questions about the keyboard."""
+        if not private:
+            super().select_graphic_rendition(*attrs)
+
     def write_process_input(self, data: str) -> None:
         self._answer(data.encode())
 
