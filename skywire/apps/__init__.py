@@ -10,6 +10,7 @@ BUILT_IN: Final[Mapping[str, str]] = MappingProxyType(
     {
         "debug": "skywire.apps.debug:DEBUG",
         "log-server": "skywire.apps.log_server:LOG_SERVER",
+        "pty": "skywire.apps.pty:PTY_APP",
         "skychat": "skywire.apps.skychat:SKYCHAT",
     }
 )

@@ -29,6 +29,11 @@ class _Answering(pyte.HistoryScreen):
         super().__init__(COLUMNS, LINES, history=1000)
         self._answer = answer
 
+    def select_graphic_rendition(self, *attrs: int, private: bool = False) -> None:
+        """What is private are questions about the keyboard."""
+        if not private:
+            super().select_graphic_rendition(*attrs)
+
     def write_process_input(self, data: str) -> None:
         self._answer(data.encode())
 
@@ -62,6 +67,11 @@ class Terminal:
 
     def type(self, text: str) -> None:
         self.write(text.encode())
+
+    def resize(self, lines: int, columns: int) -> None:
+        """Make its window another size, as a person does by dragging a corner."""
+        self.screen.resize(lines, columns)
+        fcntl.ioctl(self.descriptor, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
 
     def until(self, *texts: str) -> str:
         """Wait until all of these are shown; what is, then."""

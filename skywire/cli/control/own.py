@@ -83,9 +83,10 @@ def made(name: str, command: AnyCommand) -> Callable[..., None]:
     signature = Signature(parameters)
     hints = get_type_hints(command.arguments)
     secret = {each.name for each in describe(command.arguments) if each.secret}
+    rest: dict[str, object] = {each.name: () for each in parameters if each.kind is Argument.VAR_POSITIONAL}
 
     def run(*values: object, **named: object) -> None:
-        given = signature.bind(*values, **named).arguments
+        given = {**rest, **signature.bind(*values, **named).arguments}
         reach = given.pop(_REACH, LOCAL)
         assert isinstance(reach, Reach)
         arguments = {
@@ -119,7 +120,9 @@ def ask(name: str, command: str, arguments: Mapping[str, object], *, streams: bo
 
 
 def _parameters(command: AnyCommand) -> Iterator[Argument]:
-    """The arguments of a command, as those of a function; who has no default may come without its name."""
+    """The arguments of a command, as those of a function; who has no default may come without its name, and a list of
+    texts without a default is all words that are left.
+    """
     infos = {each.name: each for each in describe(command.arguments)}
     for each in fields_of(command.arguments):
         info = infos[each.name]
@@ -138,6 +141,12 @@ def _parameters(command: AnyCommand) -> Iterator[Argument]:
                 annotation=Annotated[
                     bool | None, Parameter(name=flag, negative=negative, help=help, show_default=False)
                 ],
+            )
+        elif required and info.kind == tuple[str, ...]:
+            yield Argument(
+                each.name,
+                Argument.VAR_POSITIONAL,
+                annotation=Annotated[str, Parameter(help=help, allow_leading_hyphen=True)],
             )
         elif required:
             yield Argument(
@@ -166,7 +175,7 @@ def _is_required(field: Field[object]) -> bool:
 def _read(hint: object, value: object, name: str, *, secret: bool) -> object:
     """An argument as JSON."""
     if not isinstance(value, str):
-        return value
+        return list(value) if isinstance(value, tuple) else value
     if secret and not value.startswith(FROM_FILE):
         raise UsageError(f"{name} is secret, and arguments are not: write @FILE, and it is the first line of the file")
     try:
