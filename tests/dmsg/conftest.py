@@ -7,6 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.loops import above_networks as anyio_backend  # noqa: F401 - a fixture; the contract's suite has all loops
+
 
 @pytest.fixture
 def nothing_fails(caplog: pytest.LogCaptureFixture) -> Iterator[None]:

@@ -229,11 +229,11 @@ async def test_an_answer_that_is_not_taken_yet_is_not_cut_off_for_others(size: i
 
 async def test_bodies_that_move_have_all_the_time(place: Place) -> None:
     """Longer than all limits, but never still."""
-    limits = HttpLimits(head_seconds=0.3, stall_seconds=0.3)
+    limits = HttpLimits(head_seconds=1.0, stall_seconds=1.0)
     async with place(echo_on, limits) as served, served.connect() as stream:
         await stream.send(get("/", "Transfer-Encoding: chunked", method="POST"))
         await read_until(stream, b"\r\n\r\n")
-        end = current_time() + 1
+        end = current_time() + 1.5
         with fail_after(PATIENCE):
             while current_time() < end:
                 await stream.send(b"1\r\nx\r\n")
