@@ -19,6 +19,8 @@ R = TypeVar("R")
 
 MAX_CALLS: Final = 32
 """Calls of one connection that are being answered; the next ones wait in the connection."""
+MAX_UNSENT: Final = 1 << 20
+"""Bytes of answers that the other end has not taken; while there are more, no call is begun."""
 READ_SIZE: Final = 1 << 18
 """Bytes to take from a connection at a time."""
 
@@ -100,6 +102,7 @@ async def serve_calls(stream: ByteStream, service: Service, *, max_message: int 
             while reader.error is None:
                 for request in reader.receive(await stream.receive(READ_SIZE)):
                     await turns.acquire()
+                    await outbox.room(MAX_UNSENT)
                     answering.start_soon(answer, request)
         except EndOfStream:
             pass

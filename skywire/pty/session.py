@@ -18,6 +18,8 @@ from skywire.wire.pty.shell import WindowSize
 
 _IN_A_ROW: Final = 32
 """Pieces of output that are read before others get their turn."""
+_LAST_BYTES: Final = 1 << 20
+"""What a pipe holds at most; what a program has left behind may fill its output without end."""
 
 
 @final
@@ -97,8 +99,10 @@ class Session:
             reading.cancel_scope.cancel()
         self._inlet.finish()
         for number, outlet in self._outlets.items():  # what it has said and nobody has read yet
-            while data := self._child.read_at_once(number):
+            last = 0
+            while last < _LAST_BYTES and (data := self._child.read_at_once(number)):
                 outlet.put(data)
+                last += len(data)
             outlet.finish()
         self._ended = ended
         self._over.set()

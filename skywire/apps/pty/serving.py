@@ -45,6 +45,7 @@ from skywire.pty.gateway import Gateway
 from skywire.pty.host import PtyHost
 from skywire.pty.limits import SessionLimits
 from skywire.pty.opening import ask
+from skywire.pty.printable import printable
 from skywire.pty.sessions import Sessions, hosting
 from skywire.wire.pty import opening
 from skywire.wire.pty.session import END_SESSION, SessionFacts
@@ -196,7 +197,7 @@ class _Pty:
 
 
 def _info(key: PubKey, facts: SessionFacts) -> SessionInfo:
-    return SessionInfo(facts.id, key, facts.command, facts.started, facts.attached, facts.terminal)
+    return SessionInfo(facts.id, key, printable(facts.command), facts.started, facts.attached, facts.terminal)
 
 
 def socket_path(host: AppHost) -> Path:
