@@ -190,8 +190,8 @@ def _sshd(folder: Path) -> Iterator[list[str]]:
     )
     if os.geteuid() == 0:
         Path("/run/sshd").mkdir(exist_ok=True)  # which it wants then
-    options = ("IgnoreUnknown=ObscureKeystrokeTiming", "ObscureKeystrokeTiming=no", "StrictHostKeyChecking=no")
-    options += (f"UserKnownHostsFile={folder}/known", "LogLevel=ERROR")
+    options = ["IgnoreUnknown=ObscureKeystrokeTiming", "ObscureKeystrokeTiming=no", "StrictHostKeyChecking=no"]
+    options += [f"UserKnownHostsFile={folder}/known", "LogLevel=ERROR"]
     words = ["ssh", "-F", "none", "-tt", "-p", str(port), "-i", str(folder / "client")]
     words += [part for each in options for part in ("-o", each)]
     with subprocess.Popen([SSHD, "-D", "-f", config], stderr=subprocess.DEVNULL) as server:

@@ -23,7 +23,7 @@ class Outbox:
         self._stream = stream
         self._waiter = waiters()()
         self._waiting: list[bytes] = []
-        self._sent = Event()
+        self._sent: Event | None = None
         self.size = 0
         """Bytes that are not sent yet."""
 
@@ -36,6 +36,8 @@ class Outbox:
     async def room(self, most: int) -> None:
         """Wait until at most so many bytes are not sent yet."""
         while self.size > most:
+            if self._sent is None:
+                self._sent = Event()
             await self._sent.wait()
 
     async def run(self) -> None:
@@ -46,5 +48,6 @@ class Outbox:
             data, self._waiting = b"".join(self._waiting), []
             await self._stream.send(data)
             self.size -= len(data)
-            self._sent.set()
-            self._sent = Event()
+            if self._sent is not None:
+                self._sent.set()
+                self._sent = None

@@ -13,6 +13,7 @@ from anyio import CancelScope, move_on_after, notify_closing, wait_readable, wai
 
 from skywire.pty.errors import CannotRun
 from skywire.pty.launch import Launch
+from skywire.pty.readiness import readiness
 from skywire.wire.pty.session import STDERR, STDOUT, Ended
 from skywire.wire.pty.shell import WindowSize
 
@@ -58,6 +59,7 @@ class Child:
         self._ends = ends
         for descriptor in ends.values():
             os.set_blocking(descriptor, False)
+        self._readiness: Final = {output: readiness(ends[output]) for output in self.outputs}
 
     @property
     def outputs(self) -> tuple[int, ...]:
@@ -70,7 +72,7 @@ class Child:
             try:
                 return os.read(self._ends[output], _READ_SIZE)
             except BlockingIOError:
-                await wait_readable(self._ends[output])
+                await self._readiness[output].wait()
             except OSError:  # of a terminal that nobody has open any more
                 return b""
 
@@ -170,6 +172,8 @@ class Child:
 
     def _close(self, number: int) -> None:
         descriptor = self._ends.pop(number)
+        if number in self._readiness:
+            self._readiness[number].close()
         if descriptor not in self._ends.values():
             notify_closing(descriptor)
             os.close(descriptor)

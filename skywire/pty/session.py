@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, final
 
-from anyio import Event, create_task_group, move_on_after
+from anyio import Event, WouldBlock, create_task_group, move_on_after
 from anyio.lowlevel import checkpoint
 
 from skywire.keys import PubKey
@@ -168,6 +168,10 @@ class Session:
         """Give input to the program, what is new of it."""
         await self._inlet.take(piece)
 
+    def take_input_at_once(self, piece: Send) -> None:
+        """The same, or :class:`WouldBlock`."""
+        self._inlet.take_at_once(piece)
+
     def resize(self, size: WindowSize) -> None:
         """Of its terminal."""
         self._child.resize(size)
@@ -208,6 +212,13 @@ class Attachment:
                 return piece
             await outlet.changed()
 
+    def receive_at_once(self, asked: Receive) -> Piece:
+        """The same, or :class:`WouldBlock`."""
+        self._check()
+        if (piece := self._session.outlet(asked.output).take(asked.have, asked.most)) is None:
+            raise WouldBlock
+        return piece
+
     async def send(self, piece: Send) -> None:
         """Give input; returns once the program's terminal or pipe has it.
 
@@ -216,6 +227,11 @@ class Attachment:
         """
         self._check()
         await self._session.take_input(piece)
+
+    def send_at_once(self, piece: Send) -> None:
+        """The same, or :class:`WouldBlock`."""
+        self._check()
+        self._session.take_input_at_once(piece)
 
     def resize(self, size: WindowSize) -> None:
         """Change the size of the terminal."""

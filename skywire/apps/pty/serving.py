@@ -192,8 +192,14 @@ class _Pty:
 
     async def remove(self, keys: Iterable[PubKey]) -> None:
         """See :class:`skywire.pty.gateway.AllowList`."""
-        for key in keys:
-            await self._deny(KeyArguments(key))
+        there, failures = {each.key for each in self._access.all()}, list[str]()
+        for key in there.intersection(keys):
+            try:
+                await self._deny(KeyArguments(key))
+            except PtyError as error:
+                failures.append(str(error))
+        if failures:
+            raise PtyError("; ".join(failures))
 
 
 def _info(key: PubKey, facts: SessionFacts) -> SessionInfo:
