@@ -131,6 +131,10 @@ def _pty_dmsg(size: Size) -> dict[str, float]:
         return roles.client("pty.dmsg_echo", {**place, "count": size.round_trips // 5})
 
 
+def _local_cat(size: Size) -> dict[str, float]:
+    return roles.client("pty.local_cat", {"bytes": size.bulk_bytes // 8})
+
+
 def _ssh_echo(size: Size) -> dict[str, float]:
     return roles.client("pty.ssh_echo", {"count": size.round_trips // 5})
 
@@ -179,6 +183,7 @@ MEASUREMENTS: Final = (
     _measurement(_ssh_echo, _echoes, p50_us=("floor.ssh_echo.rtt_p50_us", "us")),
     _measurement(_pty_tcp("pty.tcp_echo"), _echoes, p50_us=("pty.echo_p50_us", "us")),
     _measurement(_pty_dmsg, _echoes, p50_us=("pty.relayed_echo_p50_us", "us")),
+    _measurement(_local_cat, mib_s=("floor.terminal_cat", "MiB/s")),
     _measurement(_pty_tcp("pty.tcp_cat"), mib_s=("pty.cat_mib_s", "MiB/s")),
     _measurement(_alone("imports.import_skywire"), ms=("import_skywire_ms", "ms")),
     _measurement(lambda size: {"s": visor.start_seconds(size.apps)}, s=("visor.apps_200_s", "s")),

@@ -11,7 +11,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from math import nan
 from pathlib import Path
 from typing import Final, TypeAlias
@@ -114,19 +114,36 @@ def tcp_echo(parameters: Parameters) -> None:
 
 def tcp_cat(parameters: Parameters) -> None:
     """Shows a file at a terminal."""
-    size = parameters.number("bytes") // len(LINE) * len(LINE)
 
     async def take(program: FarProgram) -> None:
         started, taken = time.perf_counter(), 0
         while data := await program.receive():
             taken += len(data)
-        assert taken == size // len(LINE) * (len(LINE) + 1)  # a terminal begins each line by going back to its left
         answer(mib_s=taken / (time.perf_counter() - started) / 2**20)
 
+    with _lines(parameters) as path:
+        skywire.run(_use, lambda: pktcp.dial(parameters), take, "cat", path)
+
+
+def local_cat(parameters: Parameters) -> None:
+    """Takes the same from a terminal of this process: what the system gives."""
+    near, far = os.openpty()
+    with _lines(parameters) as path, subprocess.Popen(["cat", path], stdin=far, stdout=far, start_new_session=True):
+        os.close(far)
+        started, taken = time.perf_counter(), 0
+        with suppress(OSError):  # how its end shows
+            while data := os.read(near, 1 << 16):
+                taken += len(data)
+        answer(mib_s=taken / (time.perf_counter() - started) / 2**20)
+
+
+@contextmanager
+def _lines(parameters: Parameters) -> Iterator[str]:
+    """A file of lines."""
     with tempfile.NamedTemporaryFile() as file:
-        file.write(LINE * (size // len(LINE)))
+        file.write(LINE * (parameters.number("bytes") // len(LINE)))
         file.flush()
-        skywire.run(_use, lambda: pktcp.dial(parameters), take, "cat", file.name)
+        yield file.name
 
 
 def dmsg_host(parameters: Parameters) -> None:
