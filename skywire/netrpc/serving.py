@@ -7,6 +7,7 @@ from typing import Final, TypeAlias, TypeVar, final
 
 from anyio import BrokenResourceError, ClosedResourceError, EndOfStream, Semaphore, WouldBlock, create_task_group
 from anyio.abc import ByteStream
+from anyio.lowlevel import checkpoint
 
 from skywire.errors import SkywireError
 from skywire.net.background import Background
@@ -133,8 +134,10 @@ async def serve_calls(stream: ByteStream, service: Service, *, max_message: int 
         sending.start_soon(send)
         try:
             while reader.error is None:
-                for request in reader.receive(await stream.receive(READ_SIZE)):
+                for number, request in enumerate(reader.receive(await stream.receive(READ_SIZE)), 1):
                     await outbox.room(MAX_UNSENT)
+                    if number % MAX_CALLS == 0:
+                        await checkpoint()  # what is answered at once lets others have their turn, too
                     if (said := service.answer_at_once(writer, request)) is not None:
                         outbox.put(said)
                         continue

@@ -203,3 +203,37 @@ async def test_answers_that_nobody_takes_hold_up_the_next_calls() -> None:
                 while taken < many * size:
                     taken += len(await near.receive())
     assert answered == many
+
+
+async def test_what_can_be_answered_at_once_is() -> None:
+    """It is asked anew, by a task of its own, where it cannot be; and its errors are told alike."""
+    gate = anyio.Event()
+
+    async def double(number: int) -> int:
+        await gate.wait()
+        return 2 * number
+
+    def double_at_once(number: int) -> int:
+        if number < 0:
+            raise SkywireError("no debts")
+        if number > 9:
+            raise anyio.WouldBlock
+        return 2 * number
+
+    service = Service()
+    service.add(DOUBLE, double, double_at_once)
+    with anyio.fail_after(5):
+        async with called(service) as caller, anyio.create_task_group() as tasks:
+            large: list[int] = []
+
+            async def ask_much() -> None:
+                large.append(await caller.call(DOUBLE, 10))
+
+            tasks.start_soon(ask_much)
+            await anyio.wait_all_tasks_blocked()
+            assert await caller.call(DOUBLE, 9) == 18
+            with pytest.raises(CallFailed, match="no debts"):
+                await caller.call(DOUBLE, -1)
+            assert not large
+            gate.set()
+    assert large == [20]
