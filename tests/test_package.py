@@ -65,7 +65,8 @@ FLOORS = [
     {"skywire.app"},
     {"skywire.embedded"},
     {"skywire.dmsg", "skywire.pktcp"},
-    {"skywire.http", "skywire.transfer"},
+    {"skywire.pty"},
+    {"skywire.http", "skywire.netrpc", "skywire.transfer"},
     {"skywire.net", "skywire.runtime"},
     {"skywire.wire"},
     {"skywire.keys", "skywire.keyfile"},
@@ -161,6 +162,7 @@ def test_the_definitions_are_fit_and_have_the_names_they_are_listed_by() -> None
     assert found == {
         "debug": {RunMode.VISOR_APP, RunMode.DMSG_STANDALONE},
         "log-server": set(RunMode),
+        "pty": set(RunMode),
         "skychat": set(RunMode),
     }
 

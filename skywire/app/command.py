@@ -64,12 +64,14 @@ class TerminalCommand(Generic[A_co]):
         summary: what it does, in one line.
         arguments: the class of its arguments, as those of a :class:`Command`.
         program: where its :class:`skywire.app.terminal.TerminalProgram` is, as ``module:attribute``; loaded to run it.
+        failed: the exit code when it does not come to run, where the usual ones are those of somebody else's program.
     """
 
     name: str
     summary: str
     arguments: type[A_co]
     program: str
+    failed: int | None = None
 
 
 AnyCommand: TypeAlias = Command[object, object] | StreamCommand[object, object] | TerminalCommand[object]

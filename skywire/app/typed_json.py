@@ -113,6 +113,8 @@ def from_text(hint: object, text: str, path: str) -> object:
     Raises:
         MisfitError: it does not fit.
     """
+    if any("\ud800" <= each <= "\udfff" for each in text):  # bytes that are no UTF-8, as Python has them
+        raise MisfitError(f"{path}: text in UTF-8 is expected, this is {name_of(text)}")
     origin = get_origin(hint)
     if origin in {Union, types.UnionType}:
         members = [each for each in get_args(hint) if each is not type(None)]

@@ -9,15 +9,30 @@ from __future__ import annotations
 import gc
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from enum import IntEnum
-from typing import Annotated, NoReturn, TypeAlias
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Final, NoReturn, TypeAlias
 
 from cyclopts import App, Parameter
 
 from skywire.errors import NetworkError, SkywireError
 from skywire.version import __version__
+
+if TYPE_CHECKING:
+    from cyclopts import CycloptsError
+    from rich.panel import Panel
+
+LEAST_COLUMNS: Final = 20
+"""Of a terminal that the environment tells: with fewer, what draws helps does not come to its end."""
+_SECRET: Final = re.compile("(?<![0-9A-Fa-f])[0-9A-Fa-f]{64}(?![0-9A-Fa-f])")
+"""What may be a secret key."""
+_EXPOSED: Final = (
+    "; what is hidden may be a secret key: others on this machine can read arguments, so name the file of a key with "
+    "--key-file"
+)
 
 
 class ExitCode(IntEnum):
@@ -73,7 +88,9 @@ def run(app: App, arguments: Sequence[str] | None = None, *, arrange: Arranging 
         arrange: is asked first.
     """
     _open_standard_descriptors()
+    _widen()
     words = sys.argv[1:] if arguments is None else arguments
+    app.error_formatter = partial(_drawn, words)
     try:
         try:
             app(words if arrange is None else arrange(app, words))
@@ -84,7 +101,7 @@ def run(app: App, arguments: Sequence[str] | None = None, *, arrange: Arranging 
     except KeyboardInterrupt:
         sys.exit(ExitCode.INTERRUPTED)
     except Exception as error:
-        _fail(app, error)
+        _fail(app, error, words)
 
 
 def show_json(facts: Mapping[str, object]) -> None:
@@ -100,7 +117,7 @@ def reason_of(error: Exception) -> Exception:
     return next((each for each in reasons if not isinstance(each, SkywireError | OSError)), reasons[0])
 
 
-def _fail(app: App, error: Exception) -> NoReturn:
+def _fail(app: App, error: Exception, words: Sequence[str]) -> NoReturn:
     reason = reason_of(error)
     if not isinstance(reason, SkywireError | OSError):
         raise error
@@ -108,8 +125,21 @@ def _fail(app: App, error: Exception) -> NoReturn:
         # It may be the standard output that cannot be written; it must not fail again at exit.
         sys.stdout = None
     if not isinstance(reason, BrokenPipeError):  # else whoever read our output has had enough of it
-        print(f"{app.name[0]}: {reason}", file=sys.stderr)
+        print(f"{app.name[0]}: {_without_secrets(str(reason), words)}", file=sys.stderr)
     sys.exit(_code(reason))
+
+
+def _drawn(words: Sequence[str], error: CycloptsError) -> Panel:
+    from cyclopts import CycloptsPanel  # loaded when something has failed
+
+    return CycloptsPanel(_without_secrets(str(error), words))
+
+
+def _without_secrets(text: str, words: Sequence[str]) -> str:
+    """The text of an error, without what may be secret of the arguments: errors are kept, in logs for instance."""
+    given = {found for word in words for found in _SECRET.findall(word)}
+    shown = _SECRET.sub(lambda found: "(hidden)" if found[0] in given else found[0], text)
+    return shown if shown == text else f"{shown}{_EXPOSED}"
 
 
 def _code(reason: Exception) -> ExitCode:
@@ -124,6 +154,15 @@ def _code(reason: Exception) -> ExitCode:
             return ExitCode.UNREACHABLE
         case _:
             return ExitCode.FAILED
+
+
+def _widen() -> None:
+    """Take the environment's word for the width of the terminal only where something fits in there."""
+    said = os.environ.get("COLUMNS", "")
+    if said.isascii() and said.isdecimal() and int(said) < LEAST_COLUMNS:
+        del os.environ["COLUMNS"]
+        if int(said) > 0:  # else it is not known
+            os.environ["COLUMNS"] = str(LEAST_COLUMNS)
 
 
 def _open_standard_descriptors() -> None:

@@ -10,7 +10,8 @@ import logging
 import os
 import socket
 import stat
-from collections.abc import AsyncIterator, Awaitable, Callable
+import warnings
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,8 +52,19 @@ class NobodyListens(LocalControlError):
 
 
 def runtime_folder() -> Path:
-    """Where the sockets of this user's processes are."""
-    return Path(os.environ.get(RUNTIME_VARIABLE) or user_runtime_path("skywire"))
+    """Where the sockets of this user's processes are.
+
+    Raises:
+        LocalControlError: the environment names no folder, and the one for such a case is not this user's.
+    """
+    if named := os.environ.get(RUNTIME_VARIABLE):
+        return Path(named)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that it is a temporary one, where the system has made none for the user
+            return user_runtime_path("skywire")
+    except OSError as error:
+        raise LocalControlError(f"no folder for sockets: {error}; or set {RUNTIME_VARIABLE}") from error
 
 
 @asynccontextmanager
@@ -171,12 +183,20 @@ class Found:
 
 
 async def find(folder: Path) -> tuple[Found, ...]:
-    """The processes whose sockets are in a folder and who take connections; sockets of dead ones are removed."""
+    """The processes whose sockets are in a folder and who take connections; sockets of dead ones are removed.
+
+    Raises:
+        LocalControlError: the folder cannot be read, or others may have put something there, who would be told secrets.
+    """
     found: list[Found] = []
     try:
+        facts = os.stat(folder)  # noqa: PTH116 - it is short
         names = sorted(name for name in os.listdir(folder) if name.endswith(SUFFIX))  # noqa: PTH208 - it is short
-    except OSError:
+    except FileNotFoundError:
         return ()
+    except OSError as error:
+        raise LocalControlError(f"cannot look into the folder {folder} of sockets: {error.strerror}") from error
+    _require_private(folder, facts, {os.getuid(), facts.st_uid} if os.getuid() == 0 else {os.getuid()})
     for name in names:
         path = folder / name
         try:
@@ -218,10 +238,14 @@ def _make_folder(folder: Path) -> None:
     """Make a folder that nobody else can look into, so that it does not matter how the sockets in it are made."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        facts = folder.stat()
+        facts = os.stat(folder)  # noqa: PTH116 - it is short
     except OSError as error:
         raise LocalControlError(f"cannot make the folder {folder}: {error.strerror}") from error
-    if facts.st_uid != os.getuid() or stat.S_IMODE(facts.st_mode) & 0o077:
+    _require_private(folder, facts, {os.getuid()})
+
+
+def _require_private(folder: Path, facts: os.stat_result, owners: Collection[int]) -> None:
+    if facts.st_uid not in owners or stat.S_IMODE(facts.st_mode) & 0o077:
         raise LocalControlError(
             f"{folder} is open to others: make it yours alone (chmod 700), or set {RUNTIME_VARIABLE} to another folder"
         )

@@ -117,7 +117,10 @@ class DmsgNetwork:
         if self._serving is not None:
             self._serving.scope.cancel()
         try:
-            await running.pool.aclose()
+            with CancelScope(
+                shield=True
+            ):  # it has limits of its own, and a second exception would be tied to the first
+                await running.pool.aclose()
         finally:
             ended = await running.background.__aexit__(kind, error, traceback)
         return ended

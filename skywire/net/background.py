@@ -41,7 +41,12 @@ class Background:
         self._tasks.cancel_scope.cancel()
         if isinstance(error, get_cancelled_exc_class()):
             # It may be the guard's own, because a task failed: only the guard can tell.
-            return await self._guard.__aexit__(kind, error, traceback)
+            try:
+                return await self._guard.__aexit__(kind, error, traceback)
+            except BaseException as raised:
+                if raised is error:  # to raise what it was given makes contextlib's stacks tie its contexts to a ring
+                    return False
+                raise
         await self._guard.__aexit__(None, None, None)
         return None
 

@@ -14,8 +14,9 @@ from anyio.abc import ByteStream, TaskStatus
 from skywire.errors import NetworkError, ProtocolError
 from skywire.net.background import Background
 from skywire.net.backoff import Backoff
+from skywire.net.errors import PeerRefused
 from skywire.netrpc import Caller, ConnectionEnded, calling
-from skywire.pty.errors import PtyError
+from skywire.pty.errors import PtyError, Refused
 from skywire.pty.far_calls import FarCalls, enter
 from skywire.wire.pty.session import MAX_MESSAGE, MAX_PIECE, STDERR, STDOUT, Ended, NewSession, Receive, Send
 from skywire.wire.pty.shell import WindowSize
@@ -24,6 +25,8 @@ PING_SECONDS: Final = 15.0
 """Between two questions whether the host is still there; also keeps the connection from being given up as silent."""
 PONG_SECONDS: Final = 10.0
 """For its answer, or for it to take us up again."""
+MOST_REFUSALS: Final = 4
+"""Times in a row that the host may refuse us before we take it at its word."""
 PARTING_SECONDS: Final = 2.0
 """For the host to be told that the program is to end."""
 
@@ -145,7 +148,7 @@ class FarProgram:
     async def run(self, *, task_status: TaskStatus[None]) -> None:
         """Keep it connected until cancelled, or the host says no."""
         await self._serve_first(task_status)
-        backoff = Backoff(0.2, 2.0, 15.0)
+        backoff, refusals = Backoff(0.2, 2.0, 15.0), 0
         while self._failure is None:
             try:
                 async with self._connection() as caller:
@@ -153,7 +156,15 @@ class FarProgram:
                     self._set(calls)
                     self._notice(None)
                     backoff.succeeded()
+                    refusals = 0
                     await self._watch(caller, calls)
+            except (Refused, PeerRefused) as error:  # or the connection broke at that very moment
+                refusals += 1
+                if refusals == MOST_REFUSALS:
+                    self._fail(error)
+                else:
+                    self._lose(error)
+                    await sleep(backoff.failed())
             except (PtyError, ProtocolError) as error:
                 self._fail(error)
             except NetworkError as error:

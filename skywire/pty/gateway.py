@@ -17,6 +17,7 @@ from anyio.abc import ByteStream
 from skywire.errors import InvalidAddress, InvalidKey, NetworkError
 from skywire.keys import PubKey
 from skywire.net.address import Address
+from skywire.net.errors import PeerRefused
 from skywire.netrpc import Service, serve_calls
 from skywire.pty.errors import PtyError, Refused
 from skywire.pty.host import PtyHost, attend
@@ -98,7 +99,7 @@ class Gateway:
                 await ask(far, Request(request.query.get("path", PTY)))
                 await stream.send(ACCEPTED)
                 await _join(stream, far)
-        except Refused as error:
+        except (Refused, PeerRefused) as error:
             await refuse(stream, REJECTED, str(error))
         except (NetworkError, PtyError) as error:
             await refuse(stream, UNREACHABLE, str(error))

@@ -9,7 +9,7 @@ from anyio import fail_after
 
 from skywire.app.api import ProcessAPI
 from skywire.app.run_mode import MODE_RULES, RunMode
-from skywire.control.local import Found, controlling, find
+from skywire.control.local import Found, LocalControlError, controlling, find
 from skywire.dmsg.network import DMSG
 from skywire.errors import SkywireError
 from skywire.keys import PubKey
@@ -44,7 +44,11 @@ async def require_unused(public: PubKey, sockets: Path, *, seconds: float = HELL
     Raises:
         KeyTaken: somebody does, or may do: who is called so and does not answer counts as well.
     """
-    for found in await find(sockets):
+    try:
+        neighbours = await find(sockets)
+    except LocalControlError:  # then nobody's sockets are there: who starts refuses the folder as well
+        return
+    for found in neighbours:
         if await _uses(found, public, seconds):
             raise KeyTaken(
                 f"{public} is the key of {found.name}, which runs on this machine and would be cut off from dmsg: give "

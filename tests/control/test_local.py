@@ -6,6 +6,7 @@ import os
 import resource
 import socket
 import stat
+import warnings
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -214,3 +215,37 @@ async def test_what_fails_with_one_caller_costs_no_other(folder: Path, caplog: p
                 with suppress(EndOfStream), fail_after(5):
                     assert await stream.receive() == answer
     assert "a local process could not be served" in caplog.text
+
+
+async def test_whom_others_may_have_put_there_is_not_asked(folder: Path) -> None:
+    async with serving_locally(endpoint("one"), folder / "one.sock"):
+        folder.chmod(0o755)
+        with pytest.raises(LocalControlError, match="is open to others"):
+            await find(folder)
+        folder.chmod(0o700)
+        assert [await ask(each.path) for each in await find(folder)] == ["one"]
+
+
+async def test_what_is_no_folder_of_sockets_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(LocalControlError, match="cannot look into the folder"):
+        await find(tmp_path / "file")
+
+
+async def test_without_a_folder_of_the_system_nothing_is_warned_of_and_what_cannot_be_had_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder
+) -> None:
+    def temporary(name: str) -> Path:
+        warnings.warn("XDG_RUNTIME_DIR is not set", UserWarning, stacklevel=1)
+        return tmp_path / name
+
+    def foreign(name: str) -> Path:
+        raise PermissionError("it is owned by uid 1")
+
+    monkeypatch.delenv("SKYWIRE_RUNTIME_DIR", raising=False)
+    monkeypatch.setattr(local, "user_runtime_path", temporary)
+    assert runtime_folder() == tmp_path / "skywire"
+    assert list(recwarn) == []
+    monkeypatch.setattr(local, "user_runtime_path", foreign)
+    with pytest.raises(LocalControlError, match="owned by uid 1; or set SKYWIRE_RUNTIME_DIR"):
+        runtime_folder()

@@ -15,7 +15,7 @@ from rich.table import Table
 from skywire.app.run_mode import RunMode
 from tests.matrix.exchanges import EXCHANGES, Exchange, Unmet
 
-ABSENT = ("skysocks", "skysocks-client", "skynet-srv", "skynet-client", "pty", "resolver", "vpn-server", "vpn-client")
+ABSENT = ("skysocks", "skysocks-client", "skynet-srv", "skynet-client", "resolver", "vpn-server", "vpn-client")
 """Apps that are not built yet; hypervisor as well."""
 
 

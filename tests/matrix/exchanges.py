@@ -14,6 +14,7 @@ from skywire.app.api import AppsAPI
 from skywire.app.run_mode import RunMode
 from tests.matrix.sides import Plan, Side
 from tests.programs.running import PATIENCE
+from tests.programs.screen import at_terminal
 
 EVERYWHERE = frozenset(RunMode)
 
@@ -102,6 +103,32 @@ def _say(one: Side, other: Side, text: str) -> None:
         raise Unmet(f"{text!r} was sent ({sent}), and there is {there}")
 
 
+def use_shell(mode: RunMode, discovery: str) -> None:
+    """A program in a pipe with its exit status, and a shell at a terminal."""
+    ports = {"pty": 22}
+    host, guest = (Plan.make(mode, "pty", ports) for _ in range(2))
+    with host.running(discovery, {"allow": [guest.key]}), guest.running(discovery) as side:
+        environment = {**os.environ, "SKYWIRE_RUNTIME_DIR": str(side.socket.parent)}
+        words = [sys.executable, "-m", "skywire", "app", "pty"]
+        address = host.addresses["pty"]
+        done = subprocess.run(
+            [*words, "exec", address, "--", "sh", "-c", "tr a-z A-Z; exit 7"],
+            env=environment,
+            input=b"good day",
+            capture_output=True,
+            timeout=PATIENCE,
+            check=False,
+        )
+        if (done.returncode, done.stdout) != (7, b"GOOD DAY"):
+            raise Unmet(f"exit code {done.returncode}, {done.stdout!r}, {done.stderr[-300:]!r}")
+        with at_terminal([*words, "shell", address, "sh"], environment) as terminal:
+            terminal.type("echo $((40 + 2))\r")
+            terminal.until("42")
+            terminal.type("exit 5\r")
+            if (code := terminal.end()) != 5:
+                raise Unmet(f"the shell ended with {code}")
+
+
 async def _file(apps: AppsAPI, peer: str) -> str:
     """Where the file that a peer sends is, once it is there."""
     changes = apps.app_stream("skychat", "changes", {"since": 0})
@@ -114,6 +141,7 @@ async def _file(apps: AppsAPI, peer: str) -> str:
 
 EXCHANGES = (
     Exchange("skychat", "a message each way, and a file of 1 MB", chat),
+    Exchange("pty", "a program in a pipe with its exit status, and a shell at a terminal", use_shell),
     Exchange("hello", "a greeting; the package of a third party", greet),
     Exchange("log-server", "GET /health", fetch_health),
 )

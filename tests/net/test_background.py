@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 
 import pytest
 from anyio import CancelScope, Event, get_running_tasks, sleep_forever, wait_all_tasks_blocked
@@ -105,3 +107,33 @@ async def test_a_task_that_fails_ends_the_block() -> None:
         await block()
     assert ended
     assert caught.group_contains(LookupError)
+
+
+@asynccontextmanager
+async def cleaning_up() -> AsyncIterator[None]:
+    """What has to wait for something when it ends."""
+    try:
+        yield
+    finally:
+        await checkpoint()
+
+
+@pytest.mark.parametrize("makers", [(Background, cleaning_up), (Background, cleaning_up, Background)])
+async def test_cancelled_in_stacks_of_contexts_it_comes_to_an_end(
+    makers: tuple[Callable[[], AbstractAsyncContextManager[object]], ...],
+) -> None:
+    """Such a stack follows the contexts of exceptions, without an end where they are a ring."""
+
+    @asynccontextmanager
+    async def all_of_them() -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            for make in makers:
+                await stack.enter_async_context(make())
+            yield
+
+    with CancelScope() as scope:
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(all_of_them())
+            scope.cancel()
+            await sleep_forever()
+    assert scope.cancelled_caught

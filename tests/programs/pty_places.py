@@ -26,12 +26,14 @@ class PtyPair:
         client: with the one who asks.
         far: address of the other one.
         host: the other one's program.
+        asking: the program of the one who asks.
         near: name of the one who asks, as ``--node`` takes it.
     """
 
     client: Place
     far: str
     host: Running
+    asking: Running
     near: str
 
     def words(self, command: str, *words: str) -> list[str]:
@@ -73,5 +75,5 @@ def pty_pair() -> Iterator[PtyPair]:
             programs.append(
                 stack.enter_context(place.running(TCP, "pty", *where, "--port", f"pty={free_port()}", *words))
             )
-        (host, facts), (_, own) = programs
-        yield PtyPair(place, facts.addresses[0], host, f"tcp-pty-{own.public_key[:10]}")
+        (host, facts), (asking, own) = programs
+        yield PtyPair(place, facts.addresses[0], host, asking, f"tcp-pty-{own.public_key[:10]}")

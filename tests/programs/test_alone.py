@@ -8,6 +8,7 @@ import shutil
 import signal
 import socket
 import stat
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -197,6 +198,7 @@ def test_keys_come_by_file_environment_or_are_made(place: Place) -> None:
         (TCP, "hello --passphrase-file x", 2, "name it with --key-file"),
         (TCP, "log-server --allow 02", 2, "--allow: a public key is 66 hexadecimal"),
         (TCP, "log-server --local nowhere", 2, "--local: a local address is host:port"),
+        (TCP, "--data x hello", 2, "options come behind the name of a command, as in: standalone APP --data ..."),
         (TCP, "hello --data /dev/null/x", 1, "cannot make the folder /dev/null/x for a key"),
     ],
 )
@@ -206,6 +208,19 @@ def test_what_makes_no_sense_is_one_line(
     done = place.run(program, *line.split())
     assert reason in done.stderr
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (code, "", 1)
+
+
+def test_without_a_home_it_asks_for_a_folder(place: Place) -> None:
+    lost = """import os, pwd
+def getpwuid(uid): raise KeyError(uid)
+pwd.getpwuid = getpwuid
+os.environ.pop("HOME", None)
+from skywire_standalone.main import main
+main()"""
+    done = place.run((sys.executable, "-c", lost), "hello", more={"XDG_DATA_HOME": ""})
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "there is no folder for its data" in done.stderr
+    assert "name one with --data" in done.stderr
 
 
 def test_a_port_that_is_taken_ends_it_with_the_reason(place: Place) -> None:

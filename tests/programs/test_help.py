@@ -54,17 +54,19 @@ def test_each_program_lists_what_it_is_for(place: Place, words: tuple[str, ...])
     apps_on_dmsg = built_in(RunMode.DMSG_STANDALONE) | OFFERED
     assert listed(place, DMSG, *words) == TOOLS | SERVICES | {"conf"} | apps_on_dmsg
     assert listed(place, TCP, *words) == {"conf"} | built_in(RunMode.TCP_STANDALONE) | OFFERED
-    assert {"debug", "log-server", "skychat"} <= apps_on_dmsg
+    assert {"debug", "log-server", "pty", "skychat"} <= apps_on_dmsg
     assert "debug" not in built_in(RunMode.TCP_STANDALONE)
 
 
-@pytest.mark.parametrize("name", ["log-server", "debug", "skychat", "hello"])
+@pytest.mark.parametrize("name", ["log-server", "debug", "pty", "skychat", "hello"])
 def test_what_skywire_does_not_list_can_be_called(place: Place, name: str) -> None:
     shown = [place.run(program, name, "--help") for program in ((*SKYWIRE, "dmsg"), DMSG)]
     assert [each.returncode for each in shown] == [0, 0]
     one, other = (each.stdout.partition("\n")[2] for each in shown)
     assert one == other
     assert "--key-file" in one
+    ports = Catalogue(BUILT_IN, []).get(name).ports if name in BUILT_IN else ()
+    assert all(f"{port.name} on {port.overlay}" in one for port in ports)
 
 
 def test_the_help_of_an_app_has_its_options_and_is_made_without_its_behaviour(place: Place) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -11,7 +12,11 @@ from cyclopts import App, Group
 
 from skywire import SecKey
 from skywire.app.loaded import load
-from skywire.cli.program import UsageError
+from skywire.app.run_mode import RunMode
+from skywire.cli.identity import identity_from
+from skywire.cli.program import UsageError, new_group, new_program
+from skywire.cli.program import run as run_program
+from skywire.cli.standalone import with_apps
 from skywire.cli.standalone.option_flags import flags_of, read_options
 from skywire.net.address import Address
 from tests.programs.placed_apps import MANY, Color, Many
@@ -118,3 +123,40 @@ def test_names_that_are_taken_get_that_of_the_app() -> None:
 
 def names() -> Iterator[str]:
     yield from (flag.flag for flag in FLAGS)
+
+
+def test_a_text_that_is_no_utf_8_is_refused() -> None:
+    with pytest.raises(UsageError, match="--text: text in UTF-8 is expected"):
+        read("--text \udcff")
+
+
+def test_secrets_of_the_environment_are_not_there_for_children(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SKYWIRE_MANY_PASSCODE", "open sesame")
+    read("")
+    assert "SKYWIRE_MANY_PASSCODE" not in os.environ
+    key = SecKey.generate()
+    monkeypatch.setenv("SOME_KEY", key.expose_hex())
+    assert identity_from(None, None, "SOME_KEY") == key
+    assert "SOME_KEY" not in os.environ
+
+
+def test_no_definition_takes_the_place_of_a_tool(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    facts = tmp_path / "foreign-1.dist-info"
+    facts.mkdir()
+    (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: foreign\nVersion: 1\n")
+    (facts / "entry_points.txt").write_text("[skywire.apps]\nkeys = foreign_app:KEYS\n")
+    (tmp_path / "foreign_app.py").write_text(
+        "from skywire.app import App, NoOptions\n"
+        "async def run(host, options, *, task_status): ...\n"
+        'KEYS = App(name="keys", summary="Another summary.", options=NoOptions, run=run)\n'
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    tool = new_program("tool", "A tool.")
+    tool.command(new_group("keys", "Our summary."))
+    with pytest.raises(SystemExit):
+        run_program(tool, ["--help"], arrange=with_apps(RunMode.DMSG_STANDALONE))
+    shown = capsys.readouterr().out
+    assert "Our summary." in shown
+    assert "Another summary." not in shown

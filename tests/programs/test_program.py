@@ -97,3 +97,56 @@ def test_a_service_without_standard_streams_ends_as_others_do(closed: str, tmp_p
 def test_a_defect_is_not_hidden() -> None:
     with pytest.raises(RuntimeError, match="a defect"):
         run(program(RuntimeError("a defect")), [])
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "SECRET",
+        "--sk SECRET",
+        "--sk=SECRET",
+        "--name SECRET",
+        "--name SECRET@127.0.0.1:1",
+        "--count SECRET",
+    ],
+)
+def test_what_may_be_a_secret_key_among_the_arguments_is_not_shown(
+    line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    secret = SecKey(b"\xab" * 32).expose_hex()
+    tool = new_program("tool", "A tool.")
+
+    @tool.default
+    def fail(*, name: str = "", count: int = 0) -> None:
+        raise UsageError(f"there is no {name!r}, nor {count}")
+
+    with pytest.raises(SystemExit) as caught:
+        run(tool, line.replace("SECRET", secret).split())
+    shown = capsys.readouterr()
+    assert (caught.value.code, shown.out) == (2, "")
+    words = " ".join(shown.err.replace("│", " ").split())
+    assert secret not in words.replace(" ", "")
+    hidden = "(hidden)" in words
+    assert hidden == ("name the file of a key with --key-file" in words)
+    assert hidden != line.startswith("--sk")
+
+
+def test_what_the_caller_did_not_give_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    digest = "ab" * 32
+    with pytest.raises(SystemExit):
+        run(program(ProtocolError(f"the file has SHA-256 {digest}")), [])
+    assert capsys.readouterr().err == f"tool: the file has SHA-256 {digest}\n"
+
+
+@pytest.mark.parametrize("columns", ["0", "1", "2", "19"])
+def test_a_help_comes_to_its_end_however_narrow_the_terminal_is_said_to_be(columns: str) -> None:
+    done = subprocess.run(
+        [SKYWIRE, "cli", "config", "gen-keys", "--help"],
+        env={**os.environ, "COLUMNS": columns},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "--out" in done.stdout

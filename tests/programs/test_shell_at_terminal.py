@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.programs.alone import SKYWIRE
 from tests.programs.pty_places import PtyPair, pty_pair
 from tests.programs.running import PATIENCE
 from tests.programs.screen import Terminal
@@ -97,6 +98,13 @@ def test_exec_gives_what_the_program_gives(pair: PtyPair) -> None:
 def test_exit_codes(pair: PtyPair, words: tuple[str, ...], code: int, said: bytes) -> None:
     done = pair.run("exec", pair.far, *words)
     assert (done.returncode, said in done.stderr) == (code, True), done
+
+
+def test_a_node_that_is_not_there_is_no_exit_code_of_a_program(pair: PtyPair) -> None:
+    words = [*SKYWIRE, "app", "pty", "exec", "--node", "nobody", pair.far, "--", "true"]
+    done = subprocess.run(words, env=pair.client.environment, capture_output=True, timeout=PATIENCE, check=False)
+    assert done.returncode == 255
+    assert b"nobody" in done.stderr
 
 
 def test_signals_reach_the_program(pair: PtyPair) -> None:

@@ -56,7 +56,7 @@ def test_it_comes_up_is_reached_and_goes_down(tmp_path: Path, network: Network) 
     node = Node(tmp_path, network.served.disc)
     node.configure({"name": "hello"})
     with node.running() as program:
-        until_running(node, "hello", "log-server", "debug")
+        until_running(node, "hello", "log-server", "pty", "debug")
         mode = node.socket.stat().st_mode
         assert stat.S_IMODE(mode) == 0o600
         with network.peer({}) as stranger:
@@ -137,7 +137,8 @@ def test_what_listens_is_what_is_listed(tmp_path: Path, network: Network) -> Non
         async def served(api: VisorAPI) -> set[tuple[int, str]]:
             return {(each.port, each.owner) for each in await api.network.ports()}
 
-        assert node.ask(served) == {(7, "core"), (80, "log-server"), (3435, "core"), (4000, "hello"), (6060, "debug")}
+        core = {(7, "core"), (3435, "core")}
+        assert node.ask(served) == core | {(22, "pty"), (80, "log-server"), (4000, "hello"), (6060, "debug")}
 
 
 def test_two_visors_with_one_configuration(node: Node) -> None:
@@ -353,7 +354,7 @@ def test_one_visor_is_controlled_through_another(tmp_path: Path, network: Networ
             node.until(connected)
         via = f"--via=dmsg://{far.identity.public}"
         done = network.run(via, "app", "ls", "--json", program=SKYWIRE, environment=near.environment)
-        assert {each["name"] for each in json.loads(done.stdout)["apps"]} == {"keeper", "log-server", "debug"}
+        assert {each["name"] for each in json.loads(done.stdout)["apps"]} == {"keeper", "log-server", "pty", "debug"}
         done = network.run(via, "cli", "visor", "halt", program=SKYWIRE, environment=near.environment)
         assert (done.returncode, b"would take away" in done.stderr) == (4, True)
         words = ("cli", "visor", "halt", "--i-know-what-im-doing", via)

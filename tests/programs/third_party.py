@@ -1,7 +1,7 @@
 """What a stranger's package does once it is installed: ``python third_party.py FOLDER``, where skywire and it are.
 
 Nothing of this project but what is installed is used. The package's app is run by a visor in each way there is, a
-peer calls each, and the list shows all of them.
+peer calls each, and the list shows all of them; then the app runs alone, and is called there.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import anyio
 from anyio.abc import Process
 from anyio.streams.buffered import BufferedByteReceiveStream
 
-from skywire import Address, HostPort, Owner, PubKey, SecKey, embedded
+from skywire import Address, HostPort, Owner, PkTcpNetwork, PubKey, SecKey, embedded
 from skywire.dmsg.discovery.service import DiscoveryApp
 from skywire.dmsg.network import DmsgNetwork
 from skywire.http.server import HttpServer
@@ -31,9 +31,9 @@ FIRST_PORT = 4000
 
 
 @asynccontextmanager
-async def program(environment: Mapping[str, str], *words: str) -> AsyncIterator[Process]:
-    """Run ``skywire`` while the block runs."""
-    path = str(Path(sys.executable).parent / "skywire")
+async def program(environment: Mapping[str, str], *words: str, name: str = "skywire") -> AsyncIterator[Process]:
+    """Run a program while the block runs."""
+    path = str(Path(sys.executable).parent / name)
     async with await anyio.open_process([path, *words], env=environment, stderr=None) as process:
         try:
             yield process
@@ -98,6 +98,26 @@ async def check(folder: Path) -> None:
                 visor.terminate()
                 assert await visor.wait() == 0
                 await attached.wait()
+        await check_alone({**environment, "SKYWIRE_DMSG_DISC": f"http://{server.addresses[0]}"}, folder, peer)
+
+
+async def check_alone(environment: Mapping[str, str], folder: Path, peer: DmsgNetwork) -> None:
+    """The app without a visor, on either network."""
+    for name in ("dmsg", "standalone"):
+        words = ("hello", "--data", str(folder / name), "--json")
+        async with program(environment, *words, name=name) as alone:
+            assert alone.stdout is not None
+            facts = json.loads(await BufferedByteReceiveStream(alone.stdout).receive_until(b"\n", 1000))
+            (address,) = map(Address.parse, facts["addresses"])
+            if name == "dmsg":
+                said = await greeting(peer, address.pk, address.port)
+            else:
+                async with await PkTcpNetwork(SecKey.generate()).dial(address, owner=Owner("check")) as conn:
+                    said = await conn.receive()
+            assert said.startswith(b"Hello, "), said
+            print(f"hello {facts['mode']} ok")
+            alone.terminate()
+            assert await alone.wait() == 0
 
 
 async def main(folder: Path) -> None:

@@ -257,6 +257,20 @@ def test_the_log_server_is_for_this_machine(tmp_path: Path) -> None:
     assert found["debug"].app.trouble is None
 
 
+def test_the_remote_shell_is_for_hypervisors_and_whom_its_section_names(tmp_path: Path) -> None:
+    section = {"dmsg_port": 2222, "whitelist": [BOB], "cli_network": "unix", "cli_address": "/tmp/x.sock"}
+    file = made(tmp_path, hypervisors=[ALICE], pty=section)
+    found, _ = instances(file.config, Catalogue(BUILT_IN, ()), trust=False)
+    pty = found["pty"]
+    assert pty.app.trouble is None
+    assert encode(pty.app.options)["allow"] == [ALICE, BOB]
+    assert (pty.ports, pty.restart, pty.auto_start) == ({"pty": 2222}, RestartPolicy.ALWAYS, True)
+    rows = [{"name": "pty", "port": 23, "restart_policy": "on-failure"}]
+    file = made(tmp_path, pty=section, launcher={"apps": rows})
+    pty = instances(file.config, Catalogue(BUILT_IN, ()), trust=False)[0]["pty"]
+    assert (pty.ports, pty.restart) == ({"pty": 23}, RestartPolicy.ON_FAILURE)
+
+
 def test_a_row_overrides_what_is_there_without_it(tmp_path: Path) -> None:
     rows: list[dict[str, object]] = [
         {"name": "log-server", "options": {"lines": 7}, "restart_policy": ""},

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 PTY: Final = PortSpec("pty", overlay=22, tcp=2022)
 """The numbers of the Go network."""
+FAILED: Final = 255
+"""The exit code of commands that end as far programs do, when it is us who fail."""
 _A_DAY: Final = 24 * 60
 
 
@@ -200,12 +202,14 @@ SHELL: Final = TerminalCommand(
     "Your shell on another node, or the program that follows the key, at this terminal.",
     ShellArguments,
     "skywire.apps.pty.terminal:shell",
+    failed=FAILED,
 )
 EXEC: Final = TerminalCommand(
     "exec",
     "Run a program on another node: its output, its errors and its exit status are this command's.",
     ExecArguments,
     "skywire.apps.pty.terminal:execute",
+    failed=FAILED,
 )
 SESSIONS: Final = Command("sessions", "Sessions of this node, or yours on another.", PeerArguments, SessionList)
 END: Final = Command("end", "End a session: its program, too.", EndArguments, Done)

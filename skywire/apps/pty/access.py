@@ -155,3 +155,4 @@ class Access(Container[PubKey]):
             raise PtyError(f"it would be overwritten: {self.trouble}")
         text = json.dumps(encode(written), indent=2) + "\n"
         await to_thread.run_sync(lambda: _FILE.write(self._path, text, replace=True))
+        self._read()  # so that it is what counts, should the file be broken by the next who writes it

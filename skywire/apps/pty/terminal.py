@@ -12,7 +12,7 @@ from typing import Final
 from anyio.abc import ByteStream
 
 from skywire.app.terminal import AppSession
-from skywire.apps.pty import WAY, ExecArguments, ShellArguments, WayArguments
+from skywire.apps.pty import FAILED, WAY, ExecArguments, ShellArguments, WayArguments
 from skywire.control.local import connect_locally
 from skywire.errors import SkywireError
 from skywire.pty.far_program import Connect
@@ -21,8 +21,6 @@ from skywire.wire.pty.opening import PROXY, Request
 from skywire.wire.pty.session import NewSession
 from skywire.wire.pty.shell import Command
 
-FAILED: Final = 255
-"""The exit code when it is us who fail, and no program."""
 _PASSED_ON: Final = ("TERM", "COLORTERM", "LANG", "LC_ALL", "LC_CTYPE", "NO_COLOR")
 """Variables of this terminal that programs there are to know."""
 

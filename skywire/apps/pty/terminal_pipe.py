@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 from typing import Final
 
-from anyio import create_task_group, move_on_after, open_signal_receiver, to_thread
+from anyio import create_task_group, move_on_after, open_signal_receiver
 
+from skywire.apps.pty.standard_streams import IN, read, write
 from skywire.pty.far_program import Connect, FarProgram, far_program
 from skywire.wire.pty.session import STDERR, STDOUT, Ended, NewSession
 
@@ -16,7 +16,6 @@ TIMED_OUT: Final = 124
 """The exit code when a program took too long."""
 SIGNALLED: Final = 128
 """And the number of the signal is the exit code of a program that was ended by one."""
-_READ_SIZE: Final = 1 << 16
 
 
 async def run_pipe(connect: Connect, wish: NewSession | str, seconds: float) -> int:
@@ -61,19 +60,14 @@ async def _attend(program: FarProgram) -> Ended:
 
 async def _give(program: FarProgram) -> None:
     """Its input is ours, to the end of that."""
-    while sys.stdin is not None:
-        data = await to_thread.run_sync(os.read, sys.stdin.fileno(), _READ_SIZE, abandon_on_cancel=True)
-        if not data:
-            break
+    while data := await read(IN):
         await program.send(data)
     await program.end_input()
 
 
 async def _take(program: FarProgram, output: int) -> None:
     while data := await program.receive(output):
-        view = memoryview(data)
-        while view:
-            view = view[os.write(output, view) :]  # the numbers of the outputs are those of the descriptors
+        await write(output, data)  # the numbers of the outputs are those of the descriptors
 
 
 async def _pass_signals(program: FarProgram) -> None:

@@ -11,17 +11,15 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Final, final
 
-from anyio import CancelScope, Event, create_task_group, open_signal_receiver, wait_readable
+from anyio import CancelScope, Event, create_task_group, open_signal_receiver
 
 from skywire.apps.pty.escapes import HELP, Escape, Escapes
+from skywire.apps.pty.standard_streams import IN, OUT, read, write
 from skywire.apps.pty.terminal_pipe import exit_code
 from skywire.pty.far_program import Connect, FarProgram, far_program
 from skywire.wire.pty.session import NewSession
 from skywire.wire.pty.shell import WindowSize
 
-_IN: Final = 0
-_OUT: Final = 1
-_READ_SIZE: Final = 1 << 14
 _MOST_TYPED: Final = 1 << 20
 """Bytes that wait for the host; what is typed or pasted beyond waits in the terminal."""
 _SIGNALLED: Final = 128
@@ -32,7 +30,7 @@ and screen, a cursor, no colour."""
 
 def at_a_terminal() -> bool:
     """Whether somebody is there."""
-    return os.isatty(_IN) and os.isatty(_OUT)
+    return os.isatty(IN) and os.isatty(OUT)
 
 
 async def run_shell(connect: Connect, wish: NewSession | str, again: str) -> int:
@@ -86,7 +84,7 @@ class _Seat:
                 tasks.start_soon(self._mind_signals, scope)
                 await program.resize(_size())
                 while data := await program.receive():
-                    _write(data)
+                    await write(OUT, data)
                 code = exit_code(await program.wait())
                 scope.cancel()
         return _SIGNALLED + self._signal if self._signal else code
@@ -102,8 +100,7 @@ class _Seat:
         while True:
             while len(self._typed) >= _MOST_TYPED:
                 await self._news.wait()
-            await wait_readable(_IN)
-            data = os.read(_IN, _READ_SIZE)
+            data = await read(IN)
             passed, escape = escapes.take(data)
             self._typed += passed
             self._tell()
@@ -143,20 +140,20 @@ class _Seat:
 @contextmanager
 def _raw() -> Iterator[None]:
     """Have the terminal pass on all that is typed, as it is, while the block runs."""
-    before = termios.tcgetattr(_IN)
+    before = termios.tcgetattr(IN)
     try:
-        tty.setraw(_IN, termios.TCSADRAIN)
+        tty.setraw(IN, termios.TCSADRAIN)
         yield
     finally:
-        termios.tcsetattr(_IN, termios.TCSADRAIN, before)
+        termios.tcsetattr(IN, termios.TCSADRAIN, before)
 
 
 def _size() -> WindowSize:
-    rows, columns = termios.tcgetwinsize(_OUT)
+    rows, columns = termios.tcgetwinsize(OUT)
     return WindowSize(columns, rows)
 
 
 def _write(data: bytes) -> None:
     view = memoryview(data)
     while view:
-        view = view[os.write(_OUT, view) :]
+        view = view[os.write(OUT, view) :]

@@ -100,9 +100,12 @@ def _add_named(app: App, name: str, rest: Sequence[str]) -> None:
     try:
         own = commands_of(name, _reach_of(rest))
     except SkywireError:
-        if _HELP.isdisjoint(rest):
-            raise
         own = installed(name)
+        if _HELP.isdisjoint(rest):
+            from skywire.cli.control.terminal import failing_with, failure_code
+
+            with failing_with(failure_code(own, verb)):
+                raise
     add_instance(app, name, own)
 
 

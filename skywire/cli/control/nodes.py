@@ -184,7 +184,8 @@ async def survey(reach: Reach) -> Survey:
         reach: where it names a process, only that one is asked, or those whose names begin so.
     """
     seconds = min(HELLO_SECONDS, reach.seconds)
-    found = await find(runtime_folder())
+    with told():
+        found = await find(runtime_folder())
     answers = Survey()
 
     async def ask(each: Found) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
+from contextlib import aclosing, contextmanager
 from pkgutil import resolve_name
 from typing import cast
 
-from skywire.app.command import TerminalCommand
+from skywire.app.command import AnyCommand, TerminalCommand
 from skywire.app.terminal import AppSession, CallRefused, TerminalProgram
 from skywire.app.typed_json import MisfitError, decode_object
 from skywire.cli.control.failures import CommandFailed
@@ -18,6 +18,24 @@ from skywire.cli.control.words import visible
 from skywire.cli.program import UsageError
 from skywire.control.client import RemoteError
 from skywire.control.messages import Code
+from skywire.errors import SkywireError
+
+
+def failure_code(commands: Iterable[AnyCommand], name: str) -> int | None:
+    """The exit code when the command of that name does not come to run; None for the usual one."""
+    return next((each.failed for each in commands if each.name == name and isinstance(each, TerminalCommand)), None)
+
+
+@contextmanager
+def failing_with(code: int | None) -> Iterator[None]:
+    """Tell of errors in the block, and exit with this code; None leaves them to the program."""
+    try:
+        yield
+    except SkywireError as error:
+        if code is None:
+            raise
+        print(f"skywire: {error}", file=sys.stderr)
+        sys.exit(code)
 
 
 def run_program(name: str, command: TerminalCommand[object], arguments: Mapping[str, object], reach: Reach) -> None:
@@ -28,17 +46,18 @@ def run_program(name: str, command: TerminalCommand[object], arguments: Mapping[
         CommandFailed: it cannot be loaded.
         SkywireError: as :func:`skywire.cli.control.nodes.run_on` does, and what the program raises.
     """
-    try:
-        given = decode_object(command.arguments, arguments, command.name)
-    except MisfitError as error:
-        raise UsageError(visible(str(error))) from None
-    program = _loaded(command)
+    with failing_with(command.failed):
+        try:
+            given = decode_object(command.arguments, arguments, command.name)
+        except MisfitError as error:
+            raise UsageError(visible(str(error))) from None
+        program = _loaded(command)
 
-    async def work(node: Node) -> int:
-        return await program(_session(node, name), given)
+        async def work(node: Node) -> int:
+            return await program(_session(node, name), given)
 
-    if code := run_on(reach, work, instance=name):
-        sys.exit(code)
+        if code := run_on(reach, work, instance=name):
+            sys.exit(code)
 
 
 def _loaded(command: TerminalCommand[object]) -> TerminalProgram[object]:

@@ -5,7 +5,7 @@ A definition is imported when its name is on the command line, and all of them o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -34,12 +34,23 @@ def with_apps(mode: RunMode, *, listed: bool = True) -> Arranging:
 
 def _arrange(app: App, words: Sequence[str], *, mode: RunMode, listed: bool) -> Sequence[str]:
     word = words[0] if words else ""
+    if word.startswith("-") and word not in app:
+        raise UsageError(f"options come behind the name of a command, as in: {app.name[0]} APP {_name_of(word)} ...")
     if not word or word in HELP:
         if listed:
             _Commands(app, mode).add_all()
     elif not word.startswith("-") and word not in app:
         _Commands(app, mode).add_meant(words)
     return words
+
+
+def _name_of(option: str) -> str:
+    """Only the name: its value may be secret."""
+    return option.partition("=")[0][:100]
+
+
+def _listed(ports: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} on {number}" for name, number in ports.items())
 
 
 class _Commands:
@@ -51,6 +62,7 @@ class _Commands:
 
         self._app = app
         self._mode = mode
+        self._own = frozenset(app)
         self._catalogue: Catalogue = Catalogue(BUILT_IN)
 
     def add_all(self) -> None:
@@ -114,14 +126,26 @@ class _Commands:
         return f"there is no command {name[:100]!r}; {listed(name, [each for each in names if each[0] != '-'])}"
 
     def _add_definition(self, path: tuple[str, ...], loaded: LoadedDef) -> None:
+        from skywire.app.record import InstanceConfig, ports_of
         from skywire.cli.standalone.command import command_of
 
-        self._add(path, command_of(loaded, self._mode), loaded.summary)
+        ports = ports_of(InstanceConfig(name=loaded.name, app=loaded.defaults()), self._mode)
+        more = f"Served unless --port says otherwise: {_listed(ports)}." if ports else ""
+        self._add(path, command_of(loaded, self._mode), loaded.summary, more)
 
-    def _add(self, path: tuple[str, ...], function: Callable[..., None], summary: str) -> None:
-        """Make a command at a path; what the program has there already stays."""
+    def _add(self, path: tuple[str, ...], function: Callable[..., None], summary: str, more: str = "") -> None:
+        """Make a command at a path; what the program has there already stays.
+
+        Args:
+            path: its words.
+            function: what it does.
+            summary: of it, for lists of commands as well.
+            more: for its own help.
+        """
         from skywire.cli.standalone.option_flags import as_written
 
+        if path[0] in self._own:  # a tool of the program, which no definition changes
+            return
         here = self._app
         for word in path[:-1]:
             if word not in here:
@@ -131,7 +155,7 @@ class _Commands:
             here.command(App(name=path[-1], help=as_written(summary), version_flags=[]))
         leaf = here[path[-1]]
         if leaf.default_command is None:
-            leaf.help = as_written(summary)
+            leaf.help = f"{as_written(summary)}\n\n{as_written(more)}".strip()
             leaf.default(function)
 
 

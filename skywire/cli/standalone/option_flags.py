@@ -80,7 +80,7 @@ class OptionFlag:
 
                 return self._read(first_line(given, UsageError), str(given))
             case None | () if self.info.secret and self.variable in os.environ:
-                return self._read(os.environ[self.variable], self.variable)
+                return self._read(os.environ.pop(self.variable), self.variable)  # which children would get
             case str():
                 return self._read(given, self.flag)
             case tuple():

@@ -80,7 +80,7 @@ def run_alone(loaded: LoadedDef, options: object, network: DmsgFlags | TcpFlags,
         place = OnTcp(hosts=hosts)
     else:
         place = _dmsg_way(network)
-    folder = user_data_path("skywire") / MODE_RULES[mode].command / name if process.data is None else process.data
+    folder = _usual_folder(mode, name) if process.data is None else process.data
     folder = folder.absolute()
     instance = InstanceConfig(name=name, app=loaded.bind(options), restart=process.restart, ports=ports)
     identity = _identity(mode, network, process, folder)
@@ -174,6 +174,13 @@ class _Program:
         else:
             where = f" and is reached at {' and '.join(addresses)}" if addresses else ""
             print(f"{node.name} runs as {public}{where}; see: skywire app {node.name} status", flush=True)
+
+
+def _usual_folder(mode: RunMode, name: str) -> Path:
+    try:
+        return user_data_path("skywire") / MODE_RULES[mode].command / name
+    except RuntimeError as error:
+        raise UsageError(f"there is no folder for its data: {error}; or name one with --data") from error
 
 
 def _level(flag: str | None) -> int:

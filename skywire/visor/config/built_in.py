@@ -20,9 +20,11 @@ class BuiltIn:
 
     Args:
         options: what other sections of the configuration say to it, as JSON.
+        ports: what they say of its ports, by name.
     """
 
     options: Callable[[VisorConfig], Mapping[str, object]]
+    ports: Callable[[VisorConfig], Mapping[str, int]] = lambda _: {}
 
 
 def _log_server(config: VisorConfig) -> Mapping[str, object]:
@@ -33,6 +35,14 @@ def _log_server(config: VisorConfig) -> Mapping[str, object]:
     if local:
         options["local"] = f"127.0.0.1{local}" if local.startswith(":") else local  # it is never for other machines
     return options
+
+
+def _pty(config: VisorConfig) -> Mapping[str, object]:
+    return {"allow": _keys((*config.hypervisors, *config.pty.whitelist))}
+
+
+def _pty_ports(config: VisorConfig) -> Mapping[str, int]:
+    return {"pty": config.pty.dmsg_port} if config.pty.dmsg_port else {}
 
 
 def _debug(config: VisorConfig) -> Mapping[str, object]:
@@ -46,6 +56,7 @@ def _keys(keys: Iterable[PubKey]) -> list[str]:
 
 BUILT_IN: Final[Mapping[str, BuiltIn]] = {
     "log-server": BuiltIn(_log_server),
+    "pty": BuiltIn(_pty, _pty_ports),
     "debug": BuiltIn(_debug),
 }
 """By the name of instance and definition alike."""
@@ -61,6 +72,12 @@ def said_elsewhere(name: str, definition: str, config: VisorConfig) -> Mapping[s
     """
     found = BUILT_IN.get(name)
     return {} if found is None or name != definition else found.options(config)
+
+
+def ports_said_elsewhere(name: str, definition: str, config: VisorConfig) -> Mapping[str, int]:
+    """What other sections say of the ports of an instance; see :func:`said_elsewhere`."""
+    found = BUILT_IN.get(name)
+    return {} if found is None or name != definition else found.ports(config)
 
 
 def options_unless_set(name: str, definition: LoadedDef, config: VisorConfig) -> dict[str, object]:

@@ -11,7 +11,7 @@ from skywire.app.typed_json import encode
 from skywire.json_document import Document
 from skywire.key_path import KeyPath
 from skywire.visor.config.args import join_args
-from skywire.visor.config.built_in import BUILT_IN, options_unless_set, said_elsewhere
+from skywire.visor.config.built_in import BUILT_IN, options_unless_set, ports_said_elsewhere, said_elsewhere
 from skywire.visor.config.rows import (
     RowError,
     args_of,
@@ -76,7 +76,7 @@ def _arrangement(row: AppRow, instance: InstanceConfig) -> dict[str, object]:
     changes: dict[str, object] = {}
     if row.removed:
         changes["removed"] = None
-    if instance.restart is not _unless_wrong(lambda: restart_of(row)):
+    if instance.restart is not _unless_wrong(lambda: restart_of(row, instance.app.definition)):
         changes["restart_policy"] = instance.restart.value
     if dict(instance.environment) != environment_of(row):
         changes["env"] = [f"{name}={value}" for name, value in instance.environment.items()] or None
@@ -93,7 +93,8 @@ def _content(row: AppRow, config: VisorConfig, instance: InstanceConfig) -> dict
     app = "" if definition.name == instance.name else definition.name
     if app != row.app:
         changes["app"] = app or None
-    if _unless_wrong(lambda: ports_of(row, definition)) != dict(instance.ports):
+    said_ports = ports_said_elsewhere(row.name, definition.name, config)
+    if _unless_wrong(lambda: ports_of(row, definition, said_ports)) != dict(instance.ports):
         first = definition.ports[0].name if definition.ports else ""
         others = {name: number for name, number in instance.ports.items() if name != first}
         changes |= {"port": instance.ports.get(first), "ports": others or None}

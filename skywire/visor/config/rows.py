@@ -19,7 +19,7 @@ from skywire.app.record import InstanceConfig
 from skywire.errors import SkywireError
 from skywire.known_names import listed
 from skywire.visor.config.args import MappedArgs, head_of, map_args, split_args
-from skywire.visor.config.built_in import BUILT_IN, said_elsewhere
+from skywire.visor.config.built_in import BUILT_IN, ports_said_elsewhere, said_elsewhere
 from skywire.visor.config.schema import AppRow, VisorConfig
 
 OWN_PROGRAMS: Final = frozenset({"", "skywire"})
@@ -127,28 +127,33 @@ def isolation_of(row: AppRow, definition: LoadedDef) -> Isolation:
     return _MODES[row.launcher_mode] or definition.isolation
 
 
-def restart_of(row: AppRow) -> RestartPolicy:
-    """What happens after the instance has failed.
+def restart_of(row: AppRow, definition: LoadedDef) -> RestartPolicy:
+    """What happens after the instance has failed: what the row says, or else what is critical comes back always.
 
     Raises:
         RowError: the row says something that nobody knows.
     """
     if row.restart_policy is None:
-        return RestartPolicy.ON_FAILURE
+        return RestartPolicy.ALWAYS if definition.critical else RestartPolicy.ON_FAILURE
     try:
         return RestartPolicy(row.restart_policy or RestartPolicy.NEVER)
     except ValueError:
         _refuse("restart_policy", row.restart_policy, list(RestartPolicy))
 
 
-def ports_of(row: AppRow, definition: LoadedDef) -> dict[str, int]:
-    """The ports that a row sets, by name.
+def ports_of(row: AppRow, definition: LoadedDef, said: Mapping[str, int]) -> dict[str, int]:
+    """The ports that are set, by name.
+
+    Args:
+        row: which wins.
+        definition: says what there are.
+        said: what other sections of the configuration say.
 
     Raises:
         RowError: the app has no such port, or it is none.
     """
     names = [spec.name for spec in definition.ports]
-    found = {names[0]: row.port} if row.port and names else {}
+    found = {**said, **({names[0]: row.port} if row.port and names else {})}
     for name, number in row.ports.items():
         if name not in names:
             raise RowError(f"ports.{name[:100]}", f"{definition.name} has no such port; {listed(name, names)}")
@@ -224,14 +229,13 @@ class _Row:
         auto_start = self._name in BUILT_IN if row.auto_start is None else row.auto_start
         environment = environment_of(row)
         try:
-            restart = restart_of(row)
             definition, app = self._app(wanted, trust=trust)
             return InstanceConfig(
                 name=self._name,
                 app=app,
                 auto_start=auto_start,
-                restart=restart,
-                ports=ports_of(row, definition),
+                restart=restart_of(row, definition),
+                ports=ports_of(row, definition, ports_said_elsewhere(self._name, wanted, self._config)),
                 isolation=isolation_of(row, definition),
                 environment=environment,
             )
