@@ -156,7 +156,7 @@ async def test_hosts_that_cannot_be_reached_or_say_no() -> None:
             with pytest.raises(HostUnreachable, match="nobody is there"):
                 async with here.asked(Request(PROXY, {"pk": str(other), "port": "22"})):
                     pass
-            with pytest.raises(HostUnreachable, match="not admitted"):
+            with pytest.raises(Refused, match="not admitted"):
                 async with here.asked(Request(PROXY, {"pk": str(KEY), "port": "22"})):
                     pass
             with pytest.raises(Refused, match="this host does not have dmsgpty/whitelist"):
