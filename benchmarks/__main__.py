@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import statistics
 import sys
+from math import isnan, nan
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -64,7 +65,10 @@ def run(
     if json_file is None:
         _show(medians, units, samples)
         return
-    text = json.dumps({"rows": [{"name": row, "value": medians[row], "unit": units[row]} for row in medians]}, indent=1)
+    rows = [
+        {"name": row, "value": None if isnan(value) else value, "unit": units[row]} for row, value in medians.items()
+    ]
+    text = json.dumps({"rows": rows}, indent=1)
     if json_file == "-":
         print(text)
     else:
@@ -81,11 +85,14 @@ def _show(medians: dict[str, float], units: dict[str, str], samples: dict[str, l
     for row, value in medians.items():
         ratio = reach = ""
         target = targets.get(row)
-        if target is not None and (target.floor is None or target.floor in medians):
+        if target is not None and not isnan(medians.get(target.floor or row, nan)):
             reached = value / medians[target.floor] if target.floor else value
             met = reached >= target.bound if target.at_least else reached <= target.bound
             ratio = f"{reached:.2f}" if target.floor else ""
             reach = f"{'>=' if target.at_least else '<='} {target.bound:g} {'met' if met else 'MISSED'}"
+        if isnan(value):
+            table.add_row(row, "missing")
+            continue
         low, high = min(samples[row]), max(samples[row])
         table.add_row(row, f"{value:.1f}", f"{low:.1f}", f"{high:.1f}", units[row], ratio, reach)
     # A pipe has no width of its own; a table that is cut short is of no use to anybody.

@@ -79,17 +79,16 @@ async def _echo(conn: Conn) -> None:
         await conn.send(data)
 
 
-def _serve(parameters: Parameters, handler: Callable[[Conn], Awaitable[None]]) -> None:
-    async def run() -> None:
-        async with _network(parameters, SERVER) as network, anyio.create_task_group() as task_group:
-            await task_group.start(network.serve, SingleHandler(handler, peers={CLIENT.public}))
-            answer(ready=1)
-
-    skywire.run(run)
+async def serve(parameters: Parameters, handler: Callable[[Conn], Awaitable[None]]) -> None:
+    """Be the client that serves, until ended."""
+    async with network_of(parameters, SERVER) as network, anyio.create_task_group() as task_group:
+        await task_group.start(network.serve, SingleHandler(handler, peers={CLIENT.public}))
+        answer(ready=1)
 
 
 @asynccontextmanager
-async def _network(parameters: Parameters, identity: SecKey, limits: Limits = DEFAULT) -> AsyncIterator[DmsgNetwork]:
+async def network_of(parameters: Parameters, identity: SecKey, limits: Limits = DEFAULT) -> AsyncIterator[DmsgNetwork]:
+    """The network as a client."""
     async with (
         HttpDiscovery(parameters.text("url")) as entries,
         DmsgNetwork(identity, entries, limits=limits) as network,
@@ -99,24 +98,25 @@ async def _network(parameters: Parameters, identity: SecKey, limits: Limits = DE
 
 def _client(parameters: Parameters, run: Callable[[DmsgNetwork], Awaitable[None]], limits: Limits = DEFAULT) -> None:
     async def main() -> None:
-        async with _network(parameters, CLIENT, limits) as network:
+        async with network_of(parameters, CLIENT, limits) as network:
             await run(network)
 
     skywire.run(main)
 
 
-async def _dial(network: DmsgNetwork) -> Conn:
+async def dial(network: DmsgNetwork) -> Conn:
+    """A stream to the client that serves."""
     return await network.dial(Address("dmsg", SERVER.public, PORT), owner=OWNER)
 
 
 def bulk_server(parameters: Parameters) -> None:
     """Receives 256 KiB at a time, and says when it has all."""
-    _serve(parameters, _sink)
+    skywire.run(serve, parameters, _sink)
 
 
 def echo_server(parameters: Parameters) -> None:
     """Sends back what it receives."""
-    _serve(parameters, _echo)
+    skywire.run(serve, parameters, _echo)
 
 
 def bulk_client(parameters: Parameters) -> None:
@@ -132,7 +132,7 @@ def bulk_client(parameters: Parameters) -> None:
 
     async def run(network: DmsgNetwork) -> None:
         plaintext = os.urandom(WRITE)
-        conns = [await _dial(network) for _ in range(streams)]
+        conns = [await dial(network) for _ in range(streams)]
         started = time.perf_counter()
         async with anyio.create_task_group() as task_group:
             for conn in conns:
@@ -146,7 +146,7 @@ def echo_client(parameters: Parameters) -> None:
     """Times round trips of 64 bytes."""
 
     async def run(network: DmsgNetwork) -> None:
-        async with await _dial(network) as conn:
+        async with await dial(network) as conn:
 
             async def round_trip() -> None:
                 await conn.send(bytes(64))
@@ -163,12 +163,12 @@ def dial_client(parameters: Parameters) -> None:
     each = max(parameters.number("count") // at_a_time, 1)
 
     async def run(network: DmsgNetwork) -> None:
-        async with await _dial(network):
+        async with await dial(network):
             pass
 
         async def dial_on() -> None:
             for _ in range(each):
-                async with await _dial(network) as conn:
+                async with await dial(network) as conn:
                     await conn.send(b"x")
                     await conn.receive(1)
 

@@ -118,6 +118,27 @@ def _dmsg_idle(_: Size) -> dict[str, float]:
         return roles.client("dmsg.idle_client", relay)
 
 
+def _pty_tcp(role: str) -> Callable[[Size], dict[str, float]]:
+    def sample(size: Size) -> dict[str, float]:
+        with roles.server("pty.tcp_host", {}) as place:
+            return roles.client(role, {**place, "count": size.round_trips // 5, "bytes": size.bulk_bytes // 8})
+
+    return sample
+
+
+def _pty_dmsg(size: Size) -> dict[str, float]:
+    with _dmsg("pty.dmsg_host") as place:
+        return roles.client("pty.dmsg_echo", {**place, "count": size.round_trips // 5})
+
+
+def _local_cat(size: Size) -> dict[str, float]:
+    return roles.client("pty.local_cat", {"bytes": size.bulk_bytes // 8})
+
+
+def _ssh_echo(size: Size) -> dict[str, float]:
+    return roles.client("pty.ssh_echo", {"count": size.round_trips // 5})
+
+
 def _alone(role: str) -> Callable[[Size], dict[str, float]]:
     return lambda size: roles.client(role, {"count": size.operations})
 
@@ -159,6 +180,11 @@ MEASUREMENTS: Final = (
     _measurement(_dmsg_sessions(1), per_s=("dmsg.sessions_1", "1/s")),
     _measurement(_dmsg_sessions(32), per_s=("dmsg.sessions_32", "1/s")),
     _measurement(_dmsg_idle, kib=("dmsg.idle_session_kib", "KiB")),
+    _measurement(_ssh_echo, _echoes, p50_us=("floor.ssh_echo.rtt_p50_us", "us")),
+    _measurement(_pty_tcp("pty.tcp_echo"), _echoes, p50_us=("pty.echo_p50_us", "us")),
+    _measurement(_pty_dmsg, _echoes, p50_us=("pty.relayed_echo_p50_us", "us")),
+    _measurement(_local_cat, mib_s=("floor.terminal_cat", "MiB/s")),
+    _measurement(_pty_tcp("pty.tcp_cat"), mib_s=("pty.cat_mib_s", "MiB/s")),
     _measurement(_alone("imports.import_skywire"), ms=("import_skywire_ms", "ms")),
     _measurement(lambda size: {"s": visor.start_seconds(size.apps)}, s=("visor.apps_200_s", "s")),
     _measurement(lambda _: {"mib": visor.idle_mib()}, mib=("visor.idle_mib", "MiB")),
@@ -194,6 +220,9 @@ TARGETS: Final = (
     Target("dmsg.dials_32", "floor.dial_crypto", 0.35, at_least=True),
     Target("dmsg.sessions_32", "floor.session_crypto", 0.4, at_least=True),
     Target("dmsg.idle_session_kib", None, 30, at_least=False),
+    Target("pty.echo_p50_us", "floor.ssh_echo.rtt_p50_us", 1.5, at_least=False),
+    Target("pty.relayed_echo_p50_us", "floor.ssh_echo.rtt_p50_us", 3, at_least=False),
+    Target("pty.cat_mib_s", None, 50, at_least=True),
     Target("import_skywire_ms", None, 150, at_least=False),
     Target("visor.apps_200_s", None, 2, at_least=False),
     Target("visor.idle_mib", None, 70, at_least=False),

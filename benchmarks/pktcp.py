@@ -39,7 +39,8 @@ async def _serve(dispatcher: SingleHandler) -> None:
         answer(port=network.addresses[0].port)
 
 
-async def _dial(parameters: Parameters) -> Conn:
+async def dial(parameters: Parameters) -> Conn:
+    """A connection to the server."""
     address = Address("tcp", SERVER.public, parameters.number("port"), "127.0.0.1")
     return await PkTcpNetwork(CLIENT).dial(address, owner=OWNER)
 
@@ -55,7 +56,7 @@ def bulk_client(parameters: Parameters) -> None:
     async def run() -> None:
         total = parameters.number("bytes")
         plaintext = os.urandom(WRITE)
-        async with await _dial(parameters) as conn:
+        async with await dial(parameters) as conn:
             started = time.perf_counter()
             await conn.send(total.to_bytes(8, "big"))
             for _ in range(total // WRITE):
@@ -75,7 +76,7 @@ def echo_client(parameters: Parameters) -> None:
     """Times round trips of 64 bytes."""
 
     async def run() -> None:
-        async with await _dial(parameters) as conn:
+        async with await dial(parameters) as conn:
 
             async def round_trip() -> None:
                 await conn.send(bytes(64))
@@ -93,7 +94,7 @@ def connect_client(parameters: Parameters) -> None:
         count = parameters.number("count")
         started = time.perf_counter()
         for _ in range(count):
-            async with await _dial(parameters) as conn:
+            async with await dial(parameters) as conn:
                 await conn.send(b"x")
                 await conn.receive(1)
         answer(per_s=count / (time.perf_counter() - started))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from math import isnan
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from benchmarks.measurements import MEASUREMENTS, QUICK, TARGETS, Measurement, Size
 
 ROOT = Path(__file__).parent.parent
+MAY_BE_MISSING = {"floor.ssh_echo.rtt_p50_us"}
 TINY = Size(bulk_bytes=1 << 20, round_trips=100, connects=2, operations=2, echoes=1, apps=3)
 
 
@@ -52,7 +54,8 @@ def test_each_measurement_gives_its_rows(measurement: Measurement, monkeypatch: 
     monkeypatch.chdir(ROOT)
     values = measurement.sample(TINY)
     assert set(values) == set(measurement.units)
-    assert all(value > 0 for value in values.values())
+    for row, value in values.items():
+        assert value > 0 or (isnan(value) and row in MAY_BE_MISSING)
 
 
 def test_targets_name_rows_that_exist() -> None:

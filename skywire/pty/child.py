@@ -6,12 +6,14 @@ import os
 import signal
 import termios
 from contextlib import ExitStack, suppress
+from pathlib import Path
 from typing import Final, TypeAlias, final
 
 from anyio import CancelScope, move_on_after, notify_closing, wait_readable, wait_writable
 
 from skywire.pty.errors import CannotRun
 from skywire.pty.launch import Launch
+from skywire.pty.readiness import readiness
 from skywire.wire.pty.session import STDERR, STDOUT, Ended
 from skywire.wire.pty.shell import WindowSize
 
@@ -50,13 +52,14 @@ class Child:
                     setsigmask=(),
                     setsigdef=signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP},
                 )
+                self._process: Final = _handle(self.pid)
             except OSError as error:
                 raise CannotRun(f"{launch.words[0]}: {error.strerror}") from error
             ours.pop_all()
         self._ends = ends
-        self._process: Final = _handle(self.pid, launch)
         for descriptor in ends.values():
             os.set_blocking(descriptor, False)
+        self._readiness: Final = {output: readiness(ends[output]) for output in self.outputs}
 
     @property
     def outputs(self) -> tuple[int, ...]:
@@ -69,7 +72,7 @@ class Child:
             try:
                 return os.read(self._ends[output], _READ_SIZE)
             except BlockingIOError:
-                await wait_readable(self._ends[output])
+                await self._readiness[output].wait()
             except OSError:  # of a terminal that nobody has open any more
                 return b""
 
@@ -130,7 +133,11 @@ class Child:
         return self._ended
 
     async def close(self, grace_seconds: float) -> None:
-        """End it, kindly first, and with it what it has left in its terminal. Idempotent.
+        """End it, kindly first, and hang up on its jobs. Idempotent.
+
+        Its own process group is killed when it is still there after the time of grace. Jobs in other groups, as shells
+        make them, are hung up on and no more, so that ``nohup`` does what it is for; and what has made a session of its
+        own, as daemons do, is not touched. Of a program that ended by itself only the terminal is taken away.
 
         Args:
             grace_seconds: for it to end by itself.
@@ -139,8 +146,9 @@ class Child:
             return
         with CancelScope(shield=True):
             if self._ended is None:
-                self._signal(self.pid, signal.SIGHUP)
-                self._signal(self.pid, signal.SIGCONT)
+                for group in {self.pid, *_groups(self.pid)}:
+                    self._signal(group, signal.SIGHUP)
+                    self._signal(group, signal.SIGCONT)
                 with move_on_after(grace_seconds):
                     await self.wait()
             if self._ended is None:
@@ -164,19 +172,31 @@ class Child:
 
     def _close(self, number: int) -> None:
         descriptor = self._ends.pop(number)
+        if number in self._readiness:
+            self._readiness[number].close()
         if descriptor not in self._ends.values():
             notify_closing(descriptor)
             os.close(descriptor)
 
 
-def _handle(pid: int, launch: Launch) -> int:
-    """A descriptor that tells when a program has ended."""
+def _handle(pid: int) -> int:
+    """A descriptor that tells when a program has ended; one for which there is none is ended at once."""
     try:
         return os.pidfd_open(pid)
-    except OSError as error:
+    except OSError:
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
-        raise CannotRun(f"{launch.words[0]}: {error.strerror}") from error
+        raise
+
+
+def _groups(session: int) -> set[int]:
+    """The process groups of a session: each job of a shell is one."""
+    found = set()
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it has ended meanwhile
+            if os.getsid(int(process.name)) == session:
+                found.add(os.getpgid(int(process.name)))
+    return found
 
 
 def _terminal(size: WindowSize, theirs: ExitStack, ours: ExitStack) -> tuple[_Ends, _Actions]:

@@ -119,6 +119,8 @@ async def asked(caller: Caller, method: Method[A, R], argument: A) -> R:
     except CallFailed as failure:
         if failure.reason == TAKEN_OVER:
             raise TakenOver(TAKEN_OVER) from failure
+        if failure.unknown:
+            raise PtyError(f"this host is an older one, which does not have {method.name}") from failure
         raise PtyError(printable(failure.reason)) from failure
 
 

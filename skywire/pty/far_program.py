@@ -82,6 +82,8 @@ class FarProgram:
         """Of the session; known from the start."""
         self.terminal = True
         """Whether it has one."""
+        self.lasting = True
+        """Whether it outlives its connection; those of upstream's hosts do not."""
 
     async def receive(self, output: int = STDOUT) -> bytes:
         """What it says, as soon as it does; empty at the end."""
@@ -173,7 +175,7 @@ class FarProgram:
         """The first connection, which has to be made."""
         async with self._connection() as caller:
             calls, attached = await enter(caller, self._wish)
-            self.id, self.terminal = attached.id, attached.terminal
+            self.id, self.terminal, self.lasting = attached.id, attached.terminal, calls.lasting
             self._sent = attached.taken
             self._have = {STDOUT: attached.forgotten, STDERR: attached.forgotten_errors}
             self._set(calls)

@@ -20,12 +20,13 @@ from skywire.net.address import Address
 from skywire.net.errors import PeerRefused
 from skywire.netrpc import Service, serve_calls
 from skywire.pty.errors import PtyError, Refused
-from skywire.pty.host import PtyHost, hearing
+from skywire.pty.host import PtyHost, attend
 from skywire.pty.opening import ask, refuse
 from skywire.wire.pty import whitelist
 from skywire.wire.pty.opening import ACCEPTED, PROXY, PTY, REJECTED, UNREACHABLE, WHITELIST, Request
 
 _PIECE: Final = 1 << 18
+_PORT_DIGITS: Final = 5
 
 Dial: TypeAlias = Callable[[Address], AbstractAsyncContextManager[ByteStream]]
 """Connects to a host, as this one, while a block runs."""
@@ -72,22 +73,25 @@ class Gateway:
 
     async def serve(self, stream: ByteStream) -> None:
         """Serve one program to the end of its connection."""
-        async with stream, hearing(stream, "a program of this machine", self._log) as request:
-            match request.path:
-                case path if path == PTY:
-                    await self._host.serve_pty(stream, self._public, "its local socket")
-                case path if path == PROXY:
-                    await self._pass_on(stream, request)
-                case path if path == WHITELIST:
-                    await stream.send(ACCEPTED)
-                    await serve_calls(stream, self._whitelist())
-                case path:
-                    await refuse(stream, REJECTED, f"this socket does not have {path}")
+
+        async def give(request: Request) -> None:
+            if request.path == PTY:
+                await self._host.serve_pty(stream, self._public, "its local socket")
+            elif request.path == PROXY:
+                await self._pass_on(stream, request)
+            elif request.path == WHITELIST:
+                await stream.send(ACCEPTED)
+                await serve_calls(stream, self._whitelist())
+            else:
+                await refuse(stream, REJECTED, f"this socket does not have {request.path}")
+
+        async with stream:
+            await attend(stream, give, "a program of this machine", self._log)
 
     async def _pass_on(self, stream: ByteStream, request: Request) -> None:
         try:
             address = self._wanted(request)
-        except (InvalidAddress, InvalidKey, ValueError) as error:
+        except (InvalidAddress, InvalidKey) as error:
             await refuse(stream, REJECTED, str(error))
             return
         try:
@@ -103,7 +107,10 @@ class Gateway:
     def _wanted(self, request: Request) -> Address:
         if "address" in request.query:
             return Address.parse(request.query["address"])
-        return Address(self._network, PubKey.from_hex(request.query.get("pk", "")), int(request.query.get("port", "0")))
+        public, port = PubKey.from_hex(request.query.get("pk", "")), request.query.get("port", "")
+        if not (port.isascii() and port.isdigit() and len(port) <= _PORT_DIGITS):
+            raise InvalidAddress(f"a port is 1 to 65535, this is {port!r}")
+        return Address(self._network, public, int(port))
 
     def _whitelist(self) -> Service:
         service = Service()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from logging import Logger
 from typing import Final, final
 
@@ -13,7 +13,7 @@ from anyio.abc import ByteStream
 from skywire.errors import ProtocolError
 from skywire.keys import PubKey
 from skywire.netrpc import ConnectionEnded, serve_calls
-from skywire.pty.opening import hear, refuse
+from skywire.pty.opening import OPENING_SECONDS, hear, refuse
 from skywire.pty.service import pty_service
 from skywire.pty.sessions import Sessions
 from skywire.wire.pty.opening import ACCEPTED, PTY, REJECTED, Request
@@ -30,11 +30,13 @@ class PtyHost:
     Args:
         sessions: that clients begin, and attach to.
         log: for what an operator wants to know of them.
+        opening_seconds: for a client to say what it wants.
     """
 
-    def __init__(self, sessions: Sessions, log: Logger) -> None:
+    def __init__(self, sessions: Sessions, log: Logger, opening_seconds: float = OPENING_SECONDS) -> None:
         self._sessions = sessions
         self._log = log
+        self._opening_seconds = opening_seconds
         self._open: dict[PubKey, set[CancelScope]] = {}
 
     @property
@@ -50,13 +52,16 @@ class PtyHost:
             peer: its key, which is proven.
             over: the network, for the log.
         """
+
+        async def give(request: Request) -> None:
+            if request.path == PTY:
+                await self.serve_pty(stream, peer, over)
+            else:
+                self._log.warning("%s over %s asks for %r, which is not here", peer, over, request.path)
+                await refuse(stream, REJECTED, f"this host does not have {request.path}")
+
         with self._counted(peer):
-            async with hearing(stream, str(peer), self._log) as request:
-                if request.path == PTY:
-                    await self.serve_pty(stream, peer, over)
-                else:
-                    self._log.warning("%s over %s asks for %r, which is not here", peer, over, request.path)
-                    await refuse(stream, REJECTED, f"this host does not have {request.path}")
+            await attend(stream, give, str(peer), self._log, self._opening_seconds)
 
     async def serve_pty(self, stream: ByteStream, peer: PubKey, over: str) -> None:
         """Serve one connection whose client has said that it wants a pty."""
@@ -84,17 +89,24 @@ class PtyHost:
                     self._open.pop(peer, None)
 
 
-@asynccontextmanager
-async def hearing(stream: ByteStream, who: str, log: Logger) -> AsyncIterator[Request]:
-    """Hear what a client wants, and serve it in the block; how its connection ends is nobody's error.
+async def attend(
+    stream: ByteStream,
+    serve: Callable[[Request], Awaitable[None]],
+    who: str,
+    log: Logger,
+    seconds: float = OPENING_SECONDS,
+) -> None:
+    """Hear what a client wants, and serve it; how its connection ends is nobody's error.
 
     Args:
         stream: of the client.
+        serve: it to the end of its connection.
         who: it is, for the log.
         log: for what an operator wants to know.
+        seconds: for it to say what it wants.
     """
     try:
-        yield await hear(stream)
+        await serve(await hear(stream, seconds))
     except ProtocolError as error:
         log.warning("%s breaks the rules, its connection is ended: %s", who, error)
     except (ConnectionEnded, BrokenResourceError, ClosedResourceError) as error:

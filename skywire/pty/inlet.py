@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, final
 
-from anyio import Event
+from anyio import Event, WouldBlock
 
 from skywire.pty.child import Child
 from skywire.pty.errors import PtyError
@@ -34,10 +34,32 @@ class Inlet:
         Raises:
             PtyError: there is a gap before it.
         """
+        self._check(piece)
+        while not self._has_room:
+            await self._change.wait()
+        self._put(piece)
+
+    def take_at_once(self, piece: Send) -> None:
+        """The same without waiting.
+
+        Raises:
+            PtyError: there is a gap before it.
+            WouldBlock: there is no room.
+        """
+        self._check(piece)
+        if not self._has_room:
+            raise WouldBlock
+        self._put(piece)
+
+    @property
+    def _has_room(self) -> bool:
+        return self._finished or len(self._waiting) < MAX_PIECE
+
+    def _check(self, piece: Send) -> None:
         if piece.offset > self.taken:
             raise PtyError(f"input is here up to byte {self.taken}, not up to byte {piece.offset}")
-        while len(self._waiting) >= MAX_PIECE and not self._finished:
-            await self._change.wait()
+
+    def _put(self, piece: Send) -> None:
         new = piece.data[self.taken - piece.offset :]  # looked at only now: another piece may have come first
         self.taken += len(new)
         if self._finished:

@@ -73,7 +73,7 @@ def launch_of(new: NewSession, extra: Mapping[str, str] = MappingProxyType({})) 
     if path is None:
         raise CannotRun(f"{words[0][:200]}: command not found")
     folder = Path(user.pw_dir, new.folder)
-    if not folder.is_dir():
+    if not os.path.isdir(folder):  # noqa: PTH112 - unlike that of Path, it raises for no name
         if new.folder:
             raise CannotRun(f"{new.folder[:200]}: no such folder")
         folder = Path("/")

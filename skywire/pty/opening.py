@@ -34,7 +34,7 @@ async def ask(stream: ByteStream, request: Request) -> None:
     except TimeoutError:
         raise ConnectionEnded(f"the host said nothing for {OPENING_SECONDS:g} s") from None
     except (EndOfStream, BrokenResourceError):
-        raise ConnectionEnded("the host has ended the connection") from None
+        raise ConnectionEnded("the host has ended the connection without a word: is our key on its list?") from None
     if verdict == ACCEPTED:
         return
     reason = await _reason(stream)
@@ -51,21 +51,25 @@ async def _reason(stream: ByteStream) -> str:
     return printable(said.decode(errors="replace"))
 
 
-async def hear(stream: ByteStream) -> Request:
+async def hear(stream: ByteStream, seconds: float = OPENING_SECONDS) -> Request:
     """What the client wants, as a host.
+
+    Args:
+        stream: to the client.
+        seconds: that it has.
 
     Raises:
         ProtocolError: something that is no request.
         ConnectionEnded: nothing, or not in time.
     """
     try:
-        with fail_after(OPENING_SECONDS):
+        with fail_after(seconds):
             (size,) = await stream.receive(1)
             data = b""
             while len(data) < size:
                 data += await stream.receive(size - len(data))
     except TimeoutError:
-        raise ConnectionEnded(f"the client said nothing for {OPENING_SECONDS:g} s") from None
+        raise ConnectionEnded(f"the client has not said in {seconds:g} s what it wants") from None
     except (EndOfStream, BrokenResourceError):
         raise ConnectionEnded("the client has ended the connection") from None
     return Request.parse(data)

@@ -6,6 +6,8 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Final, TypeVar, final
 
+from anyio import Lock
+
 from skywire.keys import PubKey
 from skywire.netrpc import Service
 from skywire.pty.errors import PtyError
@@ -15,6 +17,7 @@ from skywire.pty.sessions import Sessions
 from skywire.wire.pty.session import (
     ATTACH,
     END_SESSION,
+    MAX_PIECE,
     RECEIVE,
     SEND,
     SESSIONS,
@@ -80,6 +83,8 @@ class _Use:
         self._attachment: Attachment | None = None
         self._plain: Session | None = None
         self._given = 0
+        self._reading = Lock()
+        self._writing = Lock()
         self.service: Final = Service()
         service = self.service
         service.add(START, self._start)
@@ -91,8 +96,8 @@ class _Use:
         service.add(EXEC, self._execute)
         service.add(START_SESSION, self._start_session)
         service.add(ATTACH, self._attach)
-        service.add(RECEIVE, self._of_session(Attachment.receive))
-        service.add(SEND, self._of_session(Attachment.send))
+        service.add(RECEIVE, self._of_session(Attachment.receive), lambda asked: self._used().receive_at_once(asked))
+        service.add(SEND, self._of_session(Attachment.send), lambda piece: self._used().send_at_once(piece))
         service.add(WAIT, self._wait)
         service.add(SIGNAL, self._signal)
         service.add(SESSIONS, self._list)
@@ -111,6 +116,7 @@ class _Use:
         if self._attachment is not None:
             raise PtyError(ALREADY_RUNNING)
         self._plain = self._sessions.start(self._owner, NewSession(command), self._over)
+        self._given, self._reading, self._writing = 0, Lock(), Lock()
         self._use(self._plain)
 
     async def _read(self, most: int) -> bytes:
@@ -119,16 +125,19 @@ class _Use:
             raise PtyError("a negative number of bytes cannot be read")
         if most == 0:
             return b""
-        piece = await attachment.receive(Receive(STDOUT, self._given, min(most, MAX_READ)))
-        if not piece.data:
-            raise PtyError(ENDED)
-        self._given += len(piece.data)
+        async with self._reading:  # each byte is given once
+            piece = await attachment.receive(Receive(STDOUT, self._given, min(most, MAX_READ)))
+            if not piece.data:
+                raise PtyError(ENDED)
+            if self._attachment is attachment:
+                self._given += len(piece.data)
         return piece.data
 
     async def _write(self, data: bytes) -> int:
         attachment = self._used()
-        start = attachment.state.taken
-        await attachment.send(Send(start, data))
+        async with self._writing:  # nobody else says where its bytes belong
+            for start in range(0, len(data), MAX_PIECE):
+                await attachment.send(Send(attachment.state.taken, data[start : start + MAX_PIECE]))
         return len(data)
 
     async def _resize(self, size: WindowSize) -> None:

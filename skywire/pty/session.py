@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, final
 
-from anyio import Event, create_task_group, move_on_after
+from anyio import Event, WouldBlock, create_task_group, move_on_after
 from anyio.lowlevel import checkpoint
 
 from skywire.keys import PubKey
@@ -18,6 +18,8 @@ from skywire.wire.pty.shell import WindowSize
 
 _IN_A_ROW: Final = 32
 """Pieces of output that are read before others get their turn."""
+_LAST_BYTES: Final = 1 << 20
+"""What a pipe holds at most; what a program has left behind may fill its output without end."""
 
 
 @final
@@ -97,8 +99,10 @@ class Session:
             reading.cancel_scope.cancel()
         self._inlet.finish()
         for number, outlet in self._outlets.items():  # what it has said and nobody has read yet
-            while data := self._child.read_at_once(number):
+            last = 0
+            while last < _LAST_BYTES and (data := self._child.read_at_once(number)):
                 outlet.put(data)
+                last += len(data)
             outlet.finish()
         self._ended = ended
         self._over.set()
@@ -164,6 +168,10 @@ class Session:
         """Give input to the program, what is new of it."""
         await self._inlet.take(piece)
 
+    def take_input_at_once(self, piece: Send) -> None:
+        """The same, or :class:`WouldBlock`."""
+        self._inlet.take_at_once(piece)
+
     def resize(self, size: WindowSize) -> None:
         """Of its terminal."""
         self._child.resize(size)
@@ -204,6 +212,13 @@ class Attachment:
                 return piece
             await outlet.changed()
 
+    def receive_at_once(self, asked: Receive) -> Piece:
+        """The same, or :class:`WouldBlock`."""
+        self._check()
+        if (piece := self._session.outlet(asked.output).take(asked.have, asked.most)) is None:
+            raise WouldBlock
+        return piece
+
     async def send(self, piece: Send) -> None:
         """Give input; returns once the program's terminal or pipe has it.
 
@@ -212,6 +227,11 @@ class Attachment:
         """
         self._check()
         await self._session.take_input(piece)
+
+    def send_at_once(self, piece: Send) -> None:
+        """The same, or :class:`WouldBlock`."""
+        self._check()
+        self._session.take_input_at_once(piece)
 
     def resize(self, size: WindowSize) -> None:
         """Change the size of the terminal."""

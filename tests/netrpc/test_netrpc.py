@@ -14,9 +14,9 @@ from skywire.errors import LocalProtocolError, ProtocolError, SkywireError
 from skywire.net.address import Address
 from skywire.net.background import Background
 from skywire.net.conn import Owner
-from skywire.net.memory import MEMORY, conn_pair
+from skywire.net.memory import MEMORY, WINDOW, conn_pair
 from skywire.netrpc import Caller, CallFailed, ConnectionEnded, Service, calling, serve_calls
-from skywire.netrpc.serving import MAX_CALLS
+from skywire.netrpc.serving import MAX_CALLS, MAX_UNSENT
 from skywire.wire.gob import GobError, RpcWriter
 from skywire.wire.gob.method import BLOB, NOTHING, NUMBER, Method
 
@@ -174,3 +174,66 @@ async def test_a_host_that_talks_nonsense_ends_all_calls() -> None:
             await far.send(RpcWriter().response("sums.Double", 77, NUMBER.schema, 3))
             with pytest.raises(ProtocolError):
                 await caller.call(DOUBLE, 1)
+
+
+async def test_answers_that_nobody_takes_hold_up_the_next_calls() -> None:
+    many, size = 500, 100_000
+    near, far = streams()
+    answered = 0
+
+    async def answer(_: None) -> bytes:
+        nonlocal answered
+        answered += 1
+        return bytes(size)
+
+    give = Method("texts.Give", NOTHING, BLOB)
+    service = Service()
+    service.add(give, answer)
+    with anyio.fail_after(10):
+        async with Background() as tasks:
+            tasks.start_soon(serve_calls, far, service)
+            async with near:
+                writer = RpcWriter()
+                await near.send(
+                    b"".join(writer.request(give.name, seq, give.argument.schema, ()) for seq in range(many))
+                )
+                await anyio.wait_all_tasks_blocked()
+                assert MAX_UNSENT // size < answered <= MAX_UNSENT // size + MAX_CALLS + WINDOW // size + 2
+                taken = 0
+                while taken < many * size:
+                    taken += len(await near.receive())
+    assert answered == many
+
+
+async def test_what_can_be_answered_at_once_is() -> None:
+    """It is asked anew, by a task of its own, where it cannot be; and its errors are told alike."""
+    gate = anyio.Event()
+
+    async def double(number: int) -> int:
+        await gate.wait()
+        return 2 * number
+
+    def double_at_once(number: int) -> int:
+        if number < 0:
+            raise SkywireError("no debts")
+        if number > 9:
+            raise anyio.WouldBlock
+        return 2 * number
+
+    service = Service()
+    service.add(DOUBLE, double, double_at_once)
+    with anyio.fail_after(5):
+        async with called(service) as caller, anyio.create_task_group() as tasks:
+            large: list[int] = []
+
+            async def ask_much() -> None:
+                large.append(await caller.call(DOUBLE, 10))
+
+            tasks.start_soon(ask_much)
+            await anyio.wait_all_tasks_blocked()
+            assert await caller.call(DOUBLE, 9) == 18
+            with pytest.raises(CallFailed, match="no debts"):
+                await caller.call(DOUBLE, -1)
+            assert not large
+            gate.set()
+    assert large == [20]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import final
 
-from anyio import Event
+from anyio import Event, sleep
 from anyio.abc import ByteStream, TaskGroup
 
 from skywire import SecKey
@@ -16,13 +16,14 @@ from skywire.net.background import Background
 from skywire.net.conn import Conn, Owner
 from skywire.net.errors import Unreachable
 from skywire.net.memory import MEMORY, conn_pair
+from skywire.netrpc import Caller, calling
 from skywire.pty.far_program import FarProgram, far_program
 from skywire.pty.host import PtyHost
 from skywire.pty.limits import SessionLimits
-from skywire.pty.opening import ask
+from skywire.pty.opening import OPENING_SECONDS, ask
 from skywire.pty.sessions import Sessions, hosting
 from skywire.wire.pty.opening import PTY, Request
-from skywire.wire.pty.session import NewSession
+from skywire.wire.pty.session import MAX_MESSAGE, NewSession
 from skywire.wire.pty.shell import Command, WindowSize
 
 LOG = logging.getLogger("tests.pty")
@@ -33,9 +34,9 @@ LIMITS = SessionLimits(end_seconds=0.2)
 class FarHost:
     """See :func:`far_host`."""
 
-    def __init__(self, sessions: Sessions, tasks: TaskGroup) -> None:
+    def __init__(self, sessions: Sessions, tasks: TaskGroup, opening_seconds: float) -> None:
         self.sessions = sessions
-        self.host = PtyHost(sessions, LOG)
+        self.host = PtyHost(sessions, LOG, opening_seconds)
         self.near = Address(MEMORY, SecKey.generate().public, 1)
         self.far = Address(MEMORY, SecKey.generate().public, 22)
         self.there = True
@@ -45,8 +46,8 @@ class FarHost:
         self._conns: list[Conn] = []
 
     @asynccontextmanager
-    async def connect(self, peer: Address | None = None) -> AsyncIterator[ByteStream]:
-        """A new connection to it."""
+    async def raw(self, peer: Address | None = None) -> AsyncIterator[ByteStream]:
+        """A new connection to it, on which nothing has been said yet."""
         if not self.there:
             raise Unreachable(self.far, "nobody is there")
         mine = peer or self.near
@@ -54,8 +55,20 @@ class FarHost:
         self._conns.append(far)
         self._tasks.start_soon(self._serve, far, mine)
         async with near:
+            yield near
+
+    @asynccontextmanager
+    async def connect(self, peer: Address | None = None) -> AsyncIterator[ByteStream]:
+        """A new connection to it, which has agreed to give us a pty."""
+        async with self.raw(peer) as near:
             await ask(near, Request(PTY))
             yield near
+
+    @asynccontextmanager
+    async def calls(self, peer: Address | None = None) -> AsyncIterator[Caller]:
+        """A new connection to it, for calls one by one."""
+        async with self.connect(peer) as near, calling(near, max_message=MAX_MESSAGE) as caller:
+            yield caller
 
     async def _serve(self, conn: Conn, peer: Address) -> None:
         async with conn:
@@ -84,10 +97,10 @@ class FarHost:
 
 
 @asynccontextmanager
-async def far_host(limits: SessionLimits = LIMITS) -> AsyncIterator[FarHost]:
+async def far_host(limits: SessionLimits = LIMITS, opening_seconds: float = OPENING_SECONDS) -> AsyncIterator[FarHost]:
     """A host while the block runs."""
     async with hosting(limits, LOG) as sessions, Background() as tasks:
-        yield FarHost(sessions, tasks)
+        yield FarHost(sessions, tasks, opening_seconds)
 
 
 async def all_of(program: FarProgram, output: int = 1) -> bytes:
@@ -96,6 +109,12 @@ async def all_of(program: FarProgram, output: int = 1) -> bytes:
     while data := await program.receive(output):
         said += data
     return said
+
+
+async def until_true(test: Callable[[], bool]) -> None:
+    """Wait until something is so that nobody tells of."""
+    while not test():  # noqa: ASYNC110
+        await sleep(0.01)
 
 
 async def until(program: FarProgram, sign: bytes) -> bytes:

@@ -45,6 +45,7 @@ from skywire.pty.gateway import Gateway
 from skywire.pty.host import PtyHost
 from skywire.pty.limits import SessionLimits
 from skywire.pty.opening import ask
+from skywire.pty.printable import printable
 from skywire.pty.sessions import Sessions, hosting
 from skywire.wire.pty import opening
 from skywire.wire.pty.session import END_SESSION, SessionFacts
@@ -191,12 +192,18 @@ class _Pty:
 
     async def remove(self, keys: Iterable[PubKey]) -> None:
         """See :class:`skywire.pty.gateway.AllowList`."""
-        for key in keys:
-            await self._deny(KeyArguments(key))
+        there, failures = {each.key for each in self._access.all()}, list[str]()
+        for key in there.intersection(keys):
+            try:
+                await self._deny(KeyArguments(key))
+            except PtyError as error:
+                failures.append(str(error))
+        if failures:
+            raise PtyError("; ".join(failures))
 
 
 def _info(key: PubKey, facts: SessionFacts) -> SessionInfo:
-    return SessionInfo(facts.id, key, facts.command, facts.started, facts.attached, facts.terminal)
+    return SessionInfo(facts.id, key, printable(facts.command), facts.started, facts.attached, facts.terminal)
 
 
 def socket_path(host: AppHost) -> Path:

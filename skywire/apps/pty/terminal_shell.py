@@ -54,6 +54,8 @@ async def run_shell(connect: Connect, wish: NewSession | str, again: str) -> int
                 _write(_CALM)
         if seat.wanted is Escape.END:
             await program.end()
+        elif code is None and not program.lasting:
+            _write(b"The session has ended: this host is an older one, which keeps none.\r\n")
         elif code is None:
             _write(f"The session goes on. Come back with: {again}{program.id}\r\n".encode())
         else:

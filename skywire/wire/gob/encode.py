@@ -22,11 +22,12 @@ class Encoder:
         ids: the numbering of types; by default one of its own, from 64 on.
     """
 
-    __slots__ = ("_ids", "_sent")
+    __slots__ = ("_ids", "_numbers", "_sent")
 
     def __init__(self, ids: TypeIds | None = None) -> None:
         self._ids = TypeIds() if ids is None else ids
         self._sent: set[GobType] = set()
+        self._numbers: dict[GobType, bytes] = {}
 
     def encode(self, schema: GobType, value: GobValue) -> bytes:
         """The messages that send one value.
@@ -49,8 +50,11 @@ class Encoder:
             bodies.append((schema, body))
         parts: list[bytes] = []
         for schema, body in bodies:
-            type_id = bytearray()
-            write_int(type_id, self._ids.of(schema))
-            parts.extend(definitions(schema, self._ids, self._sent))
-            parts.append(framed(type_id + body))
+            number = self._numbers.get(schema)
+            if number is None:
+                type_id = bytearray()
+                write_int(type_id, self._ids.of(schema))
+                number = self._numbers[schema] = bytes(type_id)
+                parts.extend(definitions(schema, self._ids, self._sent))
+            parts.append(framed(number + body))
         return b"".join(parts)

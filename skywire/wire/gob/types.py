@@ -9,7 +9,7 @@ Source: protocol-dmsg.md section 4.3.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final, TypeAlias, final
 
@@ -157,10 +157,16 @@ class Struct:
 
     name: str
     fields: tuple[Field, ...]
+    _hash: int = field(init=False, repr=False, compare=False)
+    """Looked at several times for each value; to find it takes a walk through all that the type is built of."""
 
     def __post_init__(self) -> None:
-        if len({field.name for field in self.fields}) != len(self.fields):
+        if len({each.name for each in self.fields}) != len(self.fields):
             raise ValueError(f"struct {self.name}: two fields have one name")
+        object.__setattr__(self, "_hash", hash((self.name, self.fields)))
+
+    def __hash__(self) -> int:
+        return self._hash
 
 
 GobType: TypeAlias = Basic | Opaque | Array | Slice | Map | Struct

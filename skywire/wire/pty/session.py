@@ -135,7 +135,7 @@ class SessionFacts:
     """A session of the one who asks.
 
     Args:
-        id: to attach to.
+        id: to attach to, 16 to 64 letters and digits.
         command: what runs, in words.
         started: when, Unix time in seconds.
         attached: whether a connection uses it now.
@@ -218,6 +218,7 @@ def _read_facts(value: GobValue) -> SessionFacts:
     assert isinstance(id_, str)
     assert isinstance(command, str)
     assert isinstance(started, int)
+    check_id(id_)
     return SessionFacts(id_, command, started, bool(attached), bool(terminal))
 
 
