@@ -76,21 +76,26 @@ def load_identity(key_file: Path, passphrase_file: Path | None) -> SecKey:
 def identity_from(key_file: Path | None, passphrase_file: Path | None, variable: str) -> SecKey | None:
     """The key in a file, else in an environment variable, else None.
 
-    The variable is taken out of the environment of this process, which its children get.
-
     Raises:
         KeyFileError: a file cannot be used.
         UsageError: the variable holds no key, or a passphrase is given for no file.
     """
     if key_file is not None:
-        os.environ.pop(variable, None)
         return load_identity(key_file, passphrase_file)
     if passphrase_file is not None:
         raise UsageError("a passphrase is about a key file: name it with --key-file")
-    text = os.environ.pop(variable, None)
+    text = os.environ.get(variable)
     if text is None:
         return None
     try:
         return SecKey.from_hex(text.strip())
     except InvalidKey as error:
         raise UsageError(f"{variable}: {error}") from None
+
+
+def take_identity(key_file: Path | None, passphrase_file: Path | None, variable: str) -> SecKey | None:
+    """The same, for a process that has children: they do not get the variable."""
+    try:
+        return identity_from(key_file, passphrase_file, variable)
+    finally:
+        os.environ.pop(variable, None)

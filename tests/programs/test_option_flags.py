@@ -13,7 +13,7 @@ from cyclopts import App, Group
 from skywire import SecKey
 from skywire.app.loaded import load
 from skywire.app.run_mode import RunMode
-from skywire.cli.identity import identity_from
+from skywire.cli.identity import take_identity
 from skywire.cli.program import UsageError, new_group, new_program
 from skywire.cli.program import run as run_program
 from skywire.cli.standalone import with_apps
@@ -136,7 +136,7 @@ def test_secrets_of_the_environment_are_not_there_for_children(monkeypatch: pyte
     assert "SKYWIRE_MANY_PASSCODE" not in os.environ
     key = SecKey.generate()
     monkeypatch.setenv("SOME_KEY", key.expose_hex())
-    assert identity_from(None, None, "SOME_KEY") == key
+    assert take_identity(None, None, "SOME_KEY") == key
     assert "SOME_KEY" not in os.environ
 
 

@@ -21,7 +21,7 @@ from skywire.app.loaded import DefinitionError, LoadedDef, check_name
 from skywire.app.record import InstanceConfig
 from skywire.app.run_mode import MODE_RULES, RunMode
 from skywire.apps import BUILT_IN
-from skywire.cli.identity import identity_from, load_identity
+from skywire.cli.identity import load_identity, take_identity
 from skywire.cli.program import UsageError
 from skywire.cli.service import Leaving, notify
 from skywire.cli.standalone.command import DmsgFlags, ProcessFlags, TcpFlags
@@ -200,7 +200,7 @@ def _identity(mode: RunMode, network: DmsgFlags | TcpFlags, process: ProcessFlag
             return _visor_key(network.config)
         if network.config is not None:
             raise UsageError("--config names the configuration of a visor, for its key: use it with --visor-key")
-    identity = identity_from(process.key_file, process.passphrase_file, KEY_VARIABLES[mode])
+    identity = take_identity(process.key_file, process.passphrase_file, KEY_VARIABLES[mode])
     return load_identity(make_own_key(folder), None) if identity is None else identity
 
 
