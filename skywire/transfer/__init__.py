@@ -38,7 +38,9 @@ from skywire.transfer.errors import (
 )
 from skywire.transfer.limits import TransferLimits
 from skywire.transfer.names import safe_name
+from skywire.transfer.notes import Origin
 from skywire.transfer.offers import Offer, OfferTable
+from skywire.transfer.part import remove_parts
 from skywire.transfer.receiving import Fetched, Reception, Wanted, receiving
 from skywire.transfer.sending import Sender, Sending, announce
 from skywire.wire.transfer import Announcement, FailureCode
@@ -55,6 +57,7 @@ __all__ = [
     "Offer",
     "OfferTable",
     "OfferUnwanted",
+    "Origin",
     "Reception",
     "Sender",
     "SenderFailed",
@@ -68,5 +71,6 @@ __all__ = [
     "WrongSize",
     "announce",
     "receiving",
+    "remove_parts",
     "safe_name",
 ]

@@ -29,8 +29,8 @@ def safe_name(name: str) -> str:
     name = "".join("_" if each in _FORBIDDEN or not each.isprintable() else each for each in name)
     name = _cut(name.strip(". ")).rstrip(". ") or UNNAMED
     if _RESERVED.fullmatch(name.partition(".")[0].rstrip()):
-        name = f"_{name}"
-    return f"{name}_" if name.lower().endswith(_OURS) else name
+        name = _cut(f"_{name}").rstrip(". ")
+    return f"{_cut(name, MAX_NAME - 1)}_" if name.lower().endswith(_OURS) else name
 
 
 def numbered(name: str, number: int) -> str:
@@ -49,6 +49,6 @@ def _split(name: str) -> tuple[str, str]:
     return stem, f"{dot}{extension}"
 
 
-def _cut(name: str) -> str:
+def _cut(name: str, size: int = MAX_NAME) -> str:
     stem, extension = _split(name)
-    return stem.encode()[: MAX_NAME - len(extension.encode())].decode(errors="ignore") + extension
+    return stem.encode()[: size - len(extension.encode())].decode(errors="ignore") + extension

@@ -11,7 +11,7 @@ import fcntl
 import hashlib
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from threading import Lock
@@ -144,11 +144,10 @@ class Part:
 
     def discard(self) -> None:
         """Leave nothing of it; the next attempt begins anew."""
-        with self._lock:
+        with self._lock, suppress(OSError):
             if _is_at(self._require_open(), self.path):
-                with suppress(OSError):
-                    self.path.unlink()
-                    notes_path(self.path).unlink(missing_ok=True)
+                self.path.unlink()
+                notes_path(self.path).unlink(missing_ok=True)
 
     def close(self) -> None:
         """Give it back. What is there stays for the next attempt, unless that is nothing."""
@@ -222,6 +221,39 @@ def open_part(folder: Path, name: str, origin: Origin, sha256: str = "") -> Part
     except OSError as error:
         raise _failure(folder, error) from error
     raise _too_many(folder, name)
+
+
+def remove_parts(folder: Path, keep: Collection[Origin]) -> None:
+    """Remove the parts in a folder that nobody goes on with; what somebody has just now stays.
+
+    Args:
+        folder: where; it need not be there.
+        keep: the origins of parts that stay.
+
+    Raises:
+        FileFailed: it cannot be done.
+    """
+    try:
+        for each in folder.iterdir() if folder.is_dir() else ():
+            part = each.with_suffix("")
+            if notes_path(part) == each and part.suffix == ".part":
+                notes = read_notes(part)
+                if notes is not None and notes.origin not in keep:
+                    _remove(part)
+    except OSError as error:
+        raise FileFailed(f"cannot remove parts of files from {folder}: {error.strerror or error}") from error
+
+
+def _remove(part: Path) -> None:
+    with suppress(FileNotFoundError):
+        descriptor = _lock(part, _FLAGS & ~os.O_CREAT)
+        if descriptor is None:
+            return
+        try:
+            part.unlink()
+        finally:
+            os.close(descriptor)
+    notes_path(part).unlink(missing_ok=True)
 
 
 def _reopen(folder: Path, name: str, path: Path, notes: Notes, sha256: str) -> Part | None:

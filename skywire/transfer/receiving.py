@@ -170,13 +170,16 @@ class Reception:
         if known not in (None, head):
             raise FileChanged(f"the sender has another file by now than the one that {part.path.name} is of")
         _check_size(head.size, self._limits)
-        missing = head.size - part.size
-        free = await to_thread.run_sync(part.free_bytes) - self._limits.spare_bytes
-        if missing > max(free, 0):
-            raise NoSpace(f"{missing} bytes are missing of {self._name}, and the disk has room for {max(free, 0)}")
+        await self._check_room(head)
         if known is None:
             await to_thread.run_sync(part.note, Notes(Origin(wanted.peer, wanted.id), head))
         return head
+
+    async def _check_room(self, head: FileHead) -> None:
+        missing = head.size - self._part.size
+        free = await to_thread.run_sync(self._part.free_bytes) - self._limits.spare_bytes
+        if missing > max(free, 0):
+            raise NoSpace(f"{missing} bytes are missing of {self._name}, and the disk has room for {max(free, 0)}")
 
     async def _take(self, stream: TransferStream, head: FileHead, progress: Progress) -> None:
         """Write down all pieces. However that ends, what has come is written, but for a cancellation."""
@@ -184,7 +187,7 @@ class Reception:
             tasks.start_soon(writer.run)
             try:
                 size = await self._collect(stream, head, progress, writer)
-            except (NetworkError, ProtocolError, SenderFailed):
+            except (NetworkError, ProtocolError, SenderFailed, NoSpace):
                 await writer.finish()
                 raise
             await writer.finish()
@@ -207,6 +210,7 @@ class Reception:
                 await writer.put(event)
             if pace.is_due():
                 progress(self._part.size, head.size)
+                await self._check_room(head)  # others write to the disk, too
 
 
 @final

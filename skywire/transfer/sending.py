@@ -13,7 +13,7 @@ from anyio import CapacityLimiter
 from skywire.errors import ProtocolError
 from skywire.keys import PubKey
 from skywire.net.conn import Conn
-from skywire.transfer.errors import FileChanged, FileFailed, OfferUnwanted, TransferError
+from skywire.transfer.errors import FileChanged, FileFailed, Interrupted, OfferUnwanted, TransferError
 from skywire.transfer.limits import TransferLimits
 from skywire.transfer.offers import Offer, OfferedFile
 from skywire.transfer.pace import Pace
@@ -77,6 +77,7 @@ class Sender:
         self._limits = limits
         self._progress = progress
         self._take = take
+        self._conns: Counter[PubKey] = Counter()
         self._active: Counter[PubKey] = Counter()
         self._limiter = CapacityLimiter(_THREADS)
 
@@ -86,9 +87,11 @@ class Sender:
         What goes wrong is told to the peer where that is possible, and logged.
         """
         stream = TransferStream(conn, self._limits.stall_seconds)
+        peer = conn.remote.pk
+        self._conns[peer] += 1
         try:
             try:
-                await self._serve(stream, conn.remote.pk)
+                await self._serve(stream, peer)
             except FileChanged as error:
                 await stream.tell(Failed(FailureCode.CHANGED, str(error)))
                 raise
@@ -101,8 +104,13 @@ class Sender:
                 raise
         except (TransferError, ProtocolError) as error:
             _log.info("sending to %s ended: %s", conn.remote, error)
+        finally:
+            self._conns -= Counter({peer: 1})
 
     async def _serve(self, stream: TransferStream, peer: PubKey) -> None:
+        if self._conns[peer] > self._limits.conns_per_peer:
+            await stream.tell(Failed(FailureCode.BUSY, "so many connections are served already; try again later"))
+            return
         request = await stream.next_message()
         if isinstance(request, Announcement):
             await self._take_offer(stream, peer, request)
@@ -174,13 +182,15 @@ async def announce(conn: Conn, announcement: Announcement, *, limits: TransferLi
 
     Raises:
         OfferUnwanted: it does not want it.
-        Interrupted: the connection ended; it may have it, and may be told again.
+        Interrupted: the connection ended, or it is busy; it may have it, and may be told again.
         ProtocolError: its answer makes no sense.
     """
     stream = TransferStream(conn, limits.stall_seconds)
     await stream.tell(announcement)
     answer = await stream.next_message()
     if isinstance(answer, Failed):
+        if answer.code is FailureCode.BUSY:
+            raise Interrupted(f"{conn.remote} is busy: {answer.reason}")
         raise OfferUnwanted(f"{conn.remote} does not take the file: {answer.reason or answer.code}")
     if not isinstance(answer, Taken):
         raise ProtocolError(f"{conn.remote} answers to an offer with something else")

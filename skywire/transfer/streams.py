@@ -72,18 +72,19 @@ class TransferStream:
             Interrupted: the connection ended.
         """
         events, self._events = self._events, []
-        while not events:
-            if self._reader.error is not None:
-                raise ProtocolError(f"{self._conn.remote}: {self._reader.error}") from self._reader.error
-            events = self._reader.receive(await self._receive())
+        try:
+            with fail_after(self._stall_seconds):  # for all of a message: its bytes could come one in a minute
+                while not events:
+                    if self._reader.error is not None:
+                        raise ProtocolError(f"{self._conn.remote}: {self._reader.error}") from self._reader.error
+                    events = self._reader.receive(await self._receive())
+        except TimeoutError:
+            raise Stalled(f"nothing came from {self._conn.remote} for {self._stall_seconds:g} s") from None
         return events
 
     async def _receive(self) -> bytes:
         try:
-            with fail_after(self._stall_seconds):
-                return await self._conn.receive(READ_SIZE)
-        except TimeoutError:
-            raise Stalled(f"nothing came from {self._conn.remote} for {self._stall_seconds:g} s") from None
+            return await self._conn.receive(READ_SIZE)
         except EndOfStream:
             raise Interrupted(f"{self._conn.remote} ended the connection") from None
         except BrokenResourceError as error:

@@ -6,16 +6,17 @@ import os
 import resource
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
-from anyio import create_task_group, fail_after, sleep_forever
+from anyio import Event, create_task_group, fail_after, sleep, sleep_forever
 from anyio.lowlevel import checkpoint
 
 from skywire import Conn, SecKey
 from skywire.errors import ProtocolError, SkywireError
 from skywire.transfer import (
+    Announcement,
     FailureCode,
     FileChanged,
     FileFailed,
@@ -29,8 +30,10 @@ from skywire.transfer import (
     Wanted,
     WrongChecksum,
     WrongSize,
+    announce,
     receiving,
 )
+from skywire.transfer.part import Part
 from skywire.wire.transfer import (
     MAX_SIZE,
     End,
@@ -241,6 +244,60 @@ async def test_who_asks_for_nothing_takes_nothing_or_leaves_is_given_up(tmp_path
                     await checkpoint()
         assert not silent.closed
     assert not any(sending.received for sending in sides.sendings)
+
+
+async def test_who_sends_a_byte_now_and_then_is_given_up(tmp_path: Path) -> None:
+    async def drip(conn: Conn) -> None:
+        await request(conn)
+        with suppress(SkywireError):
+            for each in encode_message(HEAD) * 100:
+                await conn.send(bytes([each]))
+                await sleep(HASTY.stall_seconds / 10)
+
+    async with memory(Port(drip)) as served:
+        sides = Sides(served, tmp_path / "received")
+        with fail_after(10), pytest.raises(Stalled):
+            await sides.fetch(limits=HASTY)
+
+
+async def test_a_peer_with_too_many_connections_is_told_so_and_others_are_served(tmp_path: Path) -> None:
+    limits = TransferLimits(conns_per_peer=3, spare_bytes=0)
+    async with offering(memory, tmp_path, CONTENT, limits=limits) as sides, AsyncExitStack() as stack:
+        sides.served.table.ports[80] = Port(sides.served.table.ports[80].handler, {STRANGER.public, CLIENT.public})
+        for _ in range(3):
+            await stack.enter_async_context(await sides.served.dial(identity=STRANGER))
+        async with await sides.served.dial(identity=STRANGER) as conn:
+            (said,) = await answer_to(conn, b"")
+            assert isinstance(said, Failed)
+            assert said.code is FailureCode.BUSY
+        async with await sides.served.dial(identity=STRANGER) as conn:
+            with pytest.raises(Interrupted, match="is busy"):
+                await announce(conn, Announcement(ID, "a", 1, HEAD.sha256), limits=limits)
+        await sides.fetch()
+
+
+async def test_a_disk_that_others_fill_meanwhile_is_not_filled_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free = iter([len(CONTENT), len(CONTENT) // 2])
+    monkeypatch.setattr(Part, "free_bytes", lambda _: next(free, 0))
+    filled = Event()
+
+    async def send(conn: Conn) -> None:
+        await request(conn)
+        await conn.send(encode_message(HEAD))
+        for start in range(0, 1000, 10):
+            await conn.send(pieces(CONTENT[start : start + 10]))
+            await sleep(0.01)
+        await filled.wait()
+
+    async with memory(Port(send)) as served:
+        sides = Sides(served, tmp_path / "received")
+        with fail_after(10), pytest.raises(NoSpace):
+            await sides.fetch()
+        filled.set()
+    assert sides.names() == OURS
+    assert CONTENT.startswith(sides.part.read_bytes())
 
 
 async def test_a_peer_that_fetches_too_many_at_a_time(tmp_path: Path) -> None:

@@ -18,11 +18,14 @@ from skywire.transfer import (
     FileFailed,
     Interrupted,
     Offer,
+    Origin,
     Sending,
     TransferLimits,
     Wanted,
     receiving,
+    remove_parts,
 )
+from skywire.transfer.notes import Notes, write_notes
 from skywire.wire.transfer import Fetch, FileHead, Preparing, TransferReader, encode_message
 from tests.net.cancelling import at_each_await
 from tests.net.meetings import CLIENT, MEETINGS, SERVER, Meeting, Port, memory
@@ -298,3 +301,31 @@ async def test_several_files_at_once(meeting: Meeting, tmp_path: Path) -> None:
             for name in contents:
                 tasks.start_soon(fetch, name)
     assert len(sides.names()) == len(contents)
+
+
+async def test_parts_that_nobody_goes_on_with_are_removed(tmp_path: Path) -> None:
+    folder = tmp_path / "received"
+    remove_parts(folder, ())
+    folder.mkdir()
+    (folder / "mine.part").write_bytes(b"of the user")
+    (folder / "odd.part.json").write_bytes(b"nothing of ours")
+    (folder / "whole.txt").write_bytes(b"complete")
+    head = FileHead(10, checksum(b""))
+    held = Wanted(SERVER.public, "held", "held")
+    for name in ("kept", "left", "alone"):
+        write_notes(folder / f"{name}.part", Notes(Origin(SERVER.public, name), head))
+    for name in ("kept", "left"):
+        (folder / f"{name}.part").write_bytes(b"x")
+        (folder / f"{name}.part").chmod(0o600)
+    async with receiving(held, folder, limits=ROOMY) as reception:
+        write_notes(folder / "held.part", Notes(Origin(SERVER.public, "held"), head))
+        remove_parts(folder, {Origin(SERVER.public, "kept"), Origin(CLIENT.public, "left")})
+        assert reception.done == 0
+        assert {each.name for each in folder.iterdir()} == {
+            *("mine.part", "odd.part.json", "whole.txt", "kept.part", "kept.part.json", "held.part", "held.part.json")
+        }
+    blocked = tmp_path / "blocked"
+    blocked.mkdir()
+    (blocked / "a.part.json").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(FileFailed, match="cannot remove parts"):
+        remove_parts(blocked, ())

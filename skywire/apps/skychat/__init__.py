@@ -55,9 +55,12 @@ class SkychatOptions:
     total_bytes: int = option(10_000_000, help="bytes of text kept in all; then what was read goes, the oldest first")
     days: int = option(30, help="days that messages are kept, and that delivery is tried")
     largest_file: int = option(4 << 30, help="bytes of the largest file that is taken; it comes by itself")
+    files_per_peer: int = option(
+        16 << 30, help="bytes of files kept of a peer; then none is taken until some are moved"
+    )
 
     def __post_init__(self) -> None:
-        for name in ("per_peer", "per_minute", "total_bytes", "days", "largest_file"):
+        for name in ("per_peer", "per_minute", "total_bytes", "days", "largest_file", "files_per_peer"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is at least 1")
         for address in self.peers:
@@ -84,6 +87,15 @@ class SendFileArguments:
     peer: PubKey
     path: Path
     text: str = ""
+
+
+@final
+@dataclass(frozen=True)
+class RetryFileArguments:
+    """Args of ``retry-file``: whose file, and the id of its message."""
+
+    peer: PubKey
+    id: str
 
 
 @final
@@ -177,6 +189,7 @@ SEND: Final = Command(
     "send", "Write to a peer; it may answer from then on. Kept until it is delivered.", SendArguments, Sent
 )
 SEND_FILE: Final = Command("send-file", "Offer a file to a peer.", SendFileArguments, Sent)
+RETRY_FILE: Final = Command("retry-file", "Fetch a file that was given up.", RetryFileArguments, Done)
 HISTORY: Final = Command("history", "Messages, the oldest first.", HistoryArguments, History)
 CHANGES: Final = StreamCommand(
     "changes", "Messages as they come and change, without end.", ChangesArguments, ChatMessage
@@ -211,6 +224,6 @@ SKYCHAT: Final = App(
     options=SkychatOptions,
     run=_run,
     ports=(CHAT, FILES),
-    commands=(SEND, SEND_FILE, HISTORY, CHANGES, READ, DELETE, CONTACTS, ALIAS, INFO, PAGE, TALK),
+    commands=(SEND, SEND_FILE, RETRY_FILE, HISTORY, CHANGES, READ, DELETE, CONTACTS, ALIAS, INFO, PAGE, TALK),
     dependencies=Dependencies(wants=(DMSG, SKYNET)),
 )

@@ -59,6 +59,7 @@ class FileOffer:
         done: bytes that the receiver has on its disk.
         path: where it is on this machine; empty where it is not yet, or not any more.
         trouble: why it does not go on; empty while it does.
+        given_up: whether it is not tried again by itself; of what comes in only.
     """
 
     name: str
@@ -67,6 +68,7 @@ class FileOffer:
     done: int = 0
     path: str = ""
     trouble: str = ""
+    given_up: bool = False
 
 
 @final
@@ -183,6 +185,10 @@ class Chat(Protocol):
 
     async def send_file(self, peer: PubKey, path: Path, *, text: str = "") -> Sent:
         """Offer a file of this machine to a peer, who fetches it once it is there; the file has to stay as it is."""
+        ...
+
+    async def retry_file(self, peer: PubKey, id: str) -> None:  # noqa: A002 - as on the wire
+        """Fetch a file of a peer that was given up; from its begin."""
         ...
 
     async def history(self, peer: PubKey | None = None, *, before: int = 0, limit: int = 50) -> tuple[ChatMessage, ...]:

@@ -17,7 +17,7 @@ from skywire.apps.skychat.store import Store
 from skywire.errors import NetworkError
 from skywire.keys import PubKey
 from skywire.net.backoff import Backoff
-from skywire.wire.skychat import Deleted, Envelope, Form, Seen, Written
+from skywire.wire.skychat import Deleted, Envelope, Form, Seen, Written, encode
 
 
 class Reach(Protocol):
@@ -111,7 +111,7 @@ class Courier:
             self._more = Event()
             link: Link | None = None
             try:
-                batch = await self._store.waiting(self._peer, self._limits.window)
+                batch = _fitting(await self._store.waiting(self._peer, self._limits.window), self._limits.window_bytes)
                 if not batch and not self._keep:
                     if self._more.is_set():
                         continue
@@ -121,24 +121,27 @@ class Courier:
                     await self._deliver(link, batch)
                 else:
                     await self._stay(link)
-            except (NetworkError, ChatError) as error:
-                await self._failed(link, str(error))
+            except NetworkError as error:
+                self.trouble = str(error)
+                other = self._reach.best(self._peer)
+                if other is None or other is link:
+                    await self._wait()
+            except ChatError as error:
+                self.trouble = str(error)
+                await self._wait()
             except Exception:
                 self._log.exception("delivery to %s failed", self._peer)
-                await self._failed(link, "delivery failed; the log says how")
+                self.trouble = "delivery failed; the log says how"
+                await self._wait()
             else:
                 self._backoff.succeeded()
                 self.trouble = ""
             finally:
                 self._in_flight = []
 
-    async def _failed(self, link: Link | None, trouble: str) -> None:
-        """Wait before the next attempt; not at all where there is another connection already."""
-        self.trouble = trouble
-        other = self._reach.best(self._peer)
-        if other is not None and other is not link:
-            return
-        self._log.debug("%s cannot be reached: %s", self._peer, trouble)
+    async def _wait(self) -> None:
+        """Wait before the next attempt."""
+        self._log.debug("%s cannot be reached: %s", self._peer, self.trouble)
         wait, eager = self._backoff.failed(), self._limits.eager_seconds
         connected, more = self._connected, self._more = Event(), Event()
         with move_on_after(min(wait, eager)):
@@ -152,8 +155,9 @@ class Courier:
         since = current_time()
         while link.live and not self._more.is_set() and self._reach.best(self._peer) is link:
             await self._stir()
-        if not link.live and link.spoken is None and current_time() - since < self._limits.ack_seconds:
-            raise LinkBroken(f"{link.reason}, without a word: does the peer allow this key?")
+        if not link.live and current_time() - since < self._limits.ack_seconds:
+            silent = link.spoken is None
+            raise LinkBroken(f"{link.reason}, without a word: does the peer allow this key?" if silent else link.reason)
 
     async def _stir(self) -> None:
         """Wait until something happens."""
@@ -225,6 +229,15 @@ class Courier:
                 await self._reach.speaks(self._peer, Form.FRAMED)
             raise LinkBroken(link.reason)
         await self._reach.settle(self._peer, [Settled(each.kind, each.id) for each in batch])
+
+
+def _fitting(batch: Sequence[Waiting], size: int) -> Sequence[Waiting]:
+    """What of it has so many bytes in frames; the first in any case."""
+    for count, each in enumerate(batch):
+        size -= len(encode(_envelope(each)))
+        if size < 0:
+            return batch[: max(1, count)]
+    return batch
 
 
 def _envelope(waiting: Waiting) -> Envelope:

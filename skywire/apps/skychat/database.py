@@ -73,6 +73,24 @@ CREATE TABLE contacts (
     bare INTEGER NOT NULL DEFAULT 0
 ) WITHOUT ROWID;
 """
+_GONE: Final = """
+CREATE TABLE IF NOT EXISTS gone (
+    place INTEGER PRIMARY KEY AUTOINCREMENT,
+    peer TEXT NOT NULL,
+    id TEXT NOT NULL,
+    UNIQUE (peer, id)
+);
+CREATE INDEX IF NOT EXISTS gone_of_peer ON gone (peer, place);
+CREATE TRIGGER IF NOT EXISTS messages_gone AFTER DELETE ON messages WHEN old.direction = 'in' BEGIN
+    INSERT OR IGNORE INTO gone (peer, id) VALUES (old.peer, old.id);
+END;
+CREATE TRIGGER IF NOT EXISTS gone_before AFTER INSERT ON gone BEGIN
+    DELETE FROM gone WHERE place <= new.place - 8192;
+    DELETE FROM gone WHERE peer = new.peer AND place <=
+        (SELECT place FROM gone WHERE peer = new.peer ORDER BY place DESC LIMIT 1 OFFSET 256);
+END;
+"""
+"""What is kept no more, or was taken back before it came: its peer may send it again. More than is ever on its way."""
 
 
 class StoreFull(ChatError):
@@ -202,12 +220,14 @@ def _prepare(path: Path, connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA journal_mode = WAL").fetchall()
     if not tables:
         connection.executescript(
-            f"BEGIN EXCLUSIVE; PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {SCHEMA}; {_TABLES} COMMIT;"
+            f"BEGIN EXCLUSIVE; PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {SCHEMA};"
+            f" {_TABLES} {_GONE} COMMIT;"
         )
         return
     found = connection.execute("PRAGMA quick_check(1)").fetchone()
     if found != ("ok",):
         raise _Unfit(f"is damaged ({' '.join(str(found[0]).split())[:200]})")
+    connection.executescript(_GONE)  # the first files had none of it
 
 
 def _put_aside(path: Path) -> Path:

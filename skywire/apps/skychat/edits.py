@@ -65,17 +65,28 @@ def take(at: Taking, incoming: Incoming) -> str:
             if found is not None:
                 wipe(at.database, found[0], Delivery(found[1]))
                 dequeue(at.database, at.peer, Kind.READ, id)
+            elif not is_known(at.database, at.peer, id):
+                at.database.execute("INSERT INTO gone (peer, id) VALUES (?, ?)", (at.peer, id))
     return incoming.id if incoming.ack else ""
 
 
 def _receive(at: Taking, id: str, text: str, reply_to: str, *, receipt: bool) -> None:  # noqa: A002
-    there = at.database.execute(
-        "SELECT 1 FROM messages WHERE peer = ? AND direction = 'in' AND id = ?", (at.peer, id)
-    ).fetchone()
-    if there is None:
+    if not is_known(at.database, at.peer, id):
         insert(
             at.database, at.peer, Direction.IN, id, text, at.now, Delivery.DELIVERED, reply_to, None, receipt=receipt
         )
+
+
+def is_known(database: sqlite3.Connection, peer: str, id: str) -> bool:  # noqa: A002
+    """Whether what a peer has sent came before, or was taken back before it came."""
+    return (
+        database.execute(
+            "SELECT 1 FROM messages WHERE peer = ?1 AND direction = 'in' AND id = ?2"
+            " UNION ALL SELECT 1 FROM gone WHERE peer = ?1 AND id = ?2",
+            (peer, id),
+        ).fetchone()
+        is not None
+    )
 
 
 def insert(

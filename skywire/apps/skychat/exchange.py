@@ -155,13 +155,15 @@ class Exchange:
         return Link(conn, dialled=dialled, assumed=assumed, limits=self._limits)
 
     def _has_room(self, peer: PubKey) -> bool:
-        """Whether another connection can be served; one of a stranger makes room for somebody who is known."""
+        """Whether another connection can be served; a stranger, or who has several, makes room for one who is known."""
         if len(self.links) < self._limits.connections:
             return True
-        stranger = self.links.strangest(self._access.known) if peer in self._access.known else None
-        if stranger is not None:
-            stranger.end("it made room for a peer that is known")
-        return stranger is not None
+        if peer not in self._access.known:
+            return False
+        other = self.links.strangest(self._access.known) or (None if self.links.best(peer) else self.links.doubled())
+        if other is not None:
+            other.end("it made room for a peer that is known")
+        return other is not None
 
     async def _connect(self, peer: PubKey) -> Conn:
         """A connection by the first network that leads there.

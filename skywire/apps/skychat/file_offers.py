@@ -110,13 +110,19 @@ class FileOffers:
         offer = self.table.find(peer, id)
         assert offer is not None
         try:
+            now = await self._store.one(peer, Direction.OUT, id)
+            if now is None or now.deleted or now.delivery is Delivery.REFUSED:  # it was kept too long
+                self.forget(peer, id)
+                return True
+            if now.delivery is not Delivery.QUEUED:  # it knows, though its answer was lost
+                return True
             head = await offer.prepare()
             said = Announcement(id, file.name, head.size, head.sha256, message.text)
             async with await self._ways.dial(peer) as conn:
                 await announce(conn, said)
             await self._store.set_delivery(peer, id, Delivery.DELIVERED)
         except (OfferUnwanted, FileFailed, FileChanged) as error:
-            await self._refused(peer, id, str(error))
+            return await self._refused(peer, id, str(error))
         except (DialError, Interrupted, ProtocolError, ChatError) as error:
             if file.trouble != str(error):
                 self._log.info("cannot tell %s of a file yet: %s", peer, error)
@@ -126,11 +132,19 @@ class FileOffers:
             self._update(peer, id, trouble="", sha256=head.sha256)
         return True
 
-    async def _refused(self, peer: PubKey, id: str, reason: str) -> None:  # noqa: A002
+    async def _refused(self, peer: PubKey, id: str, reason: str) -> bool:  # noqa: A002
+        """Note that the peer will not have it; whether that could be done."""
         self._log.warning("a file for %s is not sent: %s", peer, reason)
         self._update(peer, id, trouble=reason)
+        try:
+            if (file := self._files.get((peer, id))) is not None:  # the reason first: it is not looked for again
+                await self._store.set_file(peer, Direction.OUT, id, file)
+            await self._store.set_delivery(peer, id, Delivery.REFUSED)
+        except ChatError as error:
+            self._log.warning("that cannot be written down yet: %s", error)
+            return False
         self.forget(peer, id)
-        await self._store.set_delivery(peer, id, Delivery.REFUSED)
+        return True
 
     def _update(self, peer: PubKey, id: str, trouble: str, sha256: str = "") -> None:  # noqa: A002
         if (file := self._files.get((peer, id))) is not None:

@@ -10,7 +10,7 @@ import os
 import secrets
 import stat
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final, final
@@ -40,12 +40,14 @@ class Files:
     Args:
         chat: whose messages carry them.
         offers: what we send.
+        fetches: what comes.
         sender: serves the file port.
     """
 
-    def __init__(self, chat: Messenger, offers: FileOffers, sender: Sender) -> None:
+    def __init__(self, chat: Messenger, offers: FileOffers, fetches: FileFetches, sender: Sender) -> None:
         self._chat = chat
         self._offers = offers
+        self._fetches = fetches
         self._sender = sender
 
     async def send(self, peer: PubKey, path: Path, text: str) -> Sent:
@@ -62,6 +64,10 @@ class Files:
                 self._offers.add(message)
         return Sent(id, acked=False, ms=(time.perf_counter() - began) * 1000)
 
+    async def retry(self, peer: PubKey, id: str) -> None:  # noqa: A002 - as on the wire
+        """See :meth:`skywire.apps.skychat.contract.Chat.retry_file`."""
+        await self._fetches.retry(peer, id)
+
     def forget(self, peer: PubKey, id: str) -> None:  # noqa: A002 - as on the wire
         """A message was taken back."""
         self._offers.forget(peer, id)
@@ -75,10 +81,13 @@ class Files:
 async def files_of(chat: Messenger, host: AppHost, options: SkychatOptions) -> AsyncIterator[Files]:
     """Send and fetch files while the block runs; what was on its way goes on."""
     ways = FileWays(host, options.peers)
-    notes = _Notes(chat)
     limits = TransferLimits(max_size=options.largest_file)
     async with Background() as tasks:
-        tasks.start_soon(notes.write)
+
+        def gone(peer: PubKey, id: str) -> None:  # noqa: A002 - as on the wire
+            fetches.stop(peer, id)
+
+        notes = _Notes(chat, gone)
         offers = FileOffers(chat.store, ways, notes.tell, tasks=tasks, log=host.log)
         fetches = FileFetches(
             host.data_dir / FOLDER,
@@ -89,13 +98,16 @@ async def files_of(chat: Messenger, host: AppHost, options: SkychatOptions) -> A
             notes.settle,
             tasks=tasks,
             limits=limits,
+            room=options.files_per_peer,
             log=host.log,
         )
+        tasks.start_soon(notes.write)
         for message in await chat.store.with_files():
             if _goes_on(message):
                 (offers if message.direction is Direction.OUT else fetches).add(message)
+        await fetches.tidy()
         sender = Sender(offers.table.find, limits=limits, progress=offers.sent, take=fetches.take)
-        chat.files = files = Files(chat, offers, sender)
+        chat.files = files = Files(chat, offers, fetches, sender)
         try:
             yield files
         finally:
@@ -104,9 +116,15 @@ async def files_of(chat: Messenger, host: AppHost, options: SkychatOptions) -> A
 
 @final
 class _Notes:
-    """Writes down how far files are: the newest of each, one after the other."""
+    """Writes down how far files are: the newest of each, one after the other.
 
-    def __init__(self, chat: Messenger) -> None:
+    Args:
+        chat: whose messages carry them.
+        gone: is told where the message of a file that comes is not there any more.
+    """
+
+    def __init__(self, chat: Messenger, gone: Callable[[PubKey, str], None]) -> None:
+        self._gone = gone
         self._store = chat.store
         self._log = chat.log
         self._waiting: dict[tuple[PubKey, Direction, str], FileOffer] = {}
@@ -133,7 +151,10 @@ class _Notes:
 
     async def _put(self, key: tuple[PubKey, Direction, str], file: FileOffer) -> None:
         try:
-            await self._store.set_file(*key, file)
+            peer, direction, id = key  # noqa: A001
+            is_there = await self._store.set_file(*key, file)
+            if not is_there and direction is Direction.IN:
+                self._gone(peer, id)
         except ChatError as error:
             self._log.warning("how far a file is cannot be written down: %s", error)
 
@@ -142,7 +163,7 @@ def _goes_on(message: ChatMessage) -> bool:
     """Whether the file of a message is still offered, or still to come."""
     if message.file is None or message.deleted or message.delivery is Delivery.REFUSED:
         return False
-    return message.direction is Direction.OUT or not message.file.path
+    return message.direction is Direction.OUT or not (message.file.path or message.file.given_up)
 
 
 def _size_of(path: Path) -> int:

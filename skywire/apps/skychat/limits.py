@@ -17,6 +17,8 @@ class LinkLimits:
         per_minute: what is taken of a key that only ``everyone`` lets in.
         batch: things that are kept in one step.
         window: messages that are on their way to a peer before it has acknowledged one.
+        window_bytes: of those, unless the first alone has more. Less than any connection holds: two chats that both
+            send must not both wait for the other to read.
         dial_seconds: for a connection to be made.
         write_seconds: for a peer to take what is sent; upstream's.
         ack_seconds: for a peer to acknowledge a message; any acknowledgement begins it anew.
@@ -32,6 +34,7 @@ class LinkLimits:
     per_minute: int = 20
     batch: int = 64
     window: int = 32
+    window_bytes: int = 65536
     dial_seconds: float = 20.0
     write_seconds: float = 5.0
     ack_seconds: float = 10.0

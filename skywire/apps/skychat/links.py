@@ -44,7 +44,13 @@ class Links:
 
     def strangest(self, known: frozenset[PubKey] | set[PubKey]) -> Link | None:
         """The oldest connection with somebody who is not known; None where there is none."""
-        return next((links[0] for peer, links in self._links.items() if peer not in known), None)
+        strangers = (each for peer, links in self._links.items() if peer not in known for each in links)
+        return next((each for each in strangers if each.live), None)
+
+    def doubled(self) -> Link | None:
+        """The oldest connection of a peer that has another one, too; None where there is none."""
+        several = ([each for each in links if each.live] for links in self._links.values() if len(links) > 1)
+        return next((live[0] for live in several if len(live) > 1), None)
 
     def trim(self, peer: PubKey) -> None:
         """End what we dialled and need no more. What peers of 2024 speak is acknowledged by nothing, so that stays."""
@@ -67,8 +73,9 @@ class Links:
     def add(self, link: Link) -> None:
         """Have a connection among them."""
         links = self._links.setdefault(link.peer, [])
-        if len(links) >= self._limits.connections_per_peer:
-            links[0].end("the peer has made newer connections")
+        live = [each for each in links if each.live]  # others take a moment to end
+        if len(live) >= self._limits.connections_per_peer:
+            live[0].end("the peer has made newer connections")
         links.append(link)
         self._count += 1
         self.trim(link.peer)

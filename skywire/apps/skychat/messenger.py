@@ -43,6 +43,10 @@ class Files(Protocol):
         """See :meth:`skywire.apps.skychat.contract.Chat.send_file`."""
         ...
 
+    async def retry(self, peer: PubKey, id: str) -> None:  # noqa: A002 - as on the wire
+        """See :meth:`skywire.apps.skychat.contract.Chat.retry_file`."""
+        ...
+
     def forget(self, peer: PubKey, id: str) -> None:  # noqa: A002 - as on the wire
         """A message was taken back."""
         ...
@@ -107,6 +111,12 @@ class Messenger(Chat):
         if self.files is None:
             raise ChatError("this version of the chat sends no files")
         return await self.files.send(peer, path, text)
+
+    async def retry_file(self, peer: PubKey, id: str) -> None:  # noqa: A002 - as on the wire
+        """See :meth:`Chat.retry_file`."""
+        if self.files is None:
+            raise ChatError("this version of the chat fetches no files")
+        await self.files.retry(peer, id)
 
     async def history(self, peer: PubKey | None = None, *, before: int = 0, limit: int = 50) -> tuple[ChatMessage, ...]:
         """See :meth:`Chat.history`."""

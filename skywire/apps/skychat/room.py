@@ -14,6 +14,9 @@ from skywire.keys import PubKey
 _PIECE: Final = 100
 """Old messages that go at a time."""
 _DAY: Final = 86400.0
+_CLOCK_SET: Final = 1577836800.0
+"""The year 2020. A clock that says less has not been set yet, as after the start of a board without a battery: how old
+something from then is nobody knows, so it is not let go for its age."""
 
 
 @final
@@ -79,13 +82,14 @@ def sweep(database: sqlite3.Connection, limits: StoreLimits, now: float) -> None
     """Let go what is too old, and give up what waits for too long. What nobody has read stays."""
     oldest = now - limits.days * _DAY
     late = database.execute(
-        "SELECT peer, id FROM messages WHERE direction = 'out' AND delivery = 'queued' AND time < ?", (oldest,)
+        "SELECT peer, id FROM messages WHERE direction = 'out' AND delivery = 'queued' AND time BETWEEN ? AND ?",
+        (_CLOCK_SET, oldest),
     ).fetchall()
     for peer, id in late:  # noqa: A001
         edits.advance(database, peer, id, Delivery.REFUSED)
-    database.execute("DELETE FROM outbox WHERE time < ?", (oldest,))
+    database.execute("DELETE FROM outbox WHERE time BETWEEN ? AND ?", (_CLOCK_SET, oldest))
     refused_before = oldest - limits.days * _DAY  # what was given up is seen for as long again
     database.execute(
-        "DELETE FROM messages WHERE open = 0 AND time < iif(delivery = 'refused' AND NOT deleted, ?, ?)",
-        (refused_before, oldest),
+        "DELETE FROM messages WHERE open = 0 AND time BETWEEN ? AND iif(delivery = 'refused' AND NOT deleted, ?, ?)",
+        (_CLOCK_SET, refused_before, oldest),
     )

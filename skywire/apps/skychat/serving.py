@@ -24,6 +24,7 @@ from skywire.apps.skychat import (
     INFO,
     PAGE,
     READ,
+    RETRY_FILE,
     SEND,
     SEND_FILE,
     AliasArguments,
@@ -34,6 +35,7 @@ from skywire.apps.skychat import (
     History,
     HistoryArguments,
     ReadArguments,
+    RetryFileArguments,
     SendArguments,
     SendFileArguments,
     SkychatOptions,
@@ -99,6 +101,10 @@ def answer(host: AppHost, chat: Chat) -> None:
     async def send_file(asked: SendFileArguments) -> Sent:
         return await chat.send_file(asked.peer, asked.path, text=asked.text)
 
+    async def retry_file(asked: RetryFileArguments) -> Done:
+        await chat.retry_file(asked.peer, asked.id)
+        return Done()
+
     async def history(asked: HistoryArguments) -> History:
         return History(await chat.history(asked.peer, before=asked.before, limit=asked.limit))
 
@@ -125,6 +131,7 @@ def answer(host: AppHost, chat: Chat) -> None:
 
     host.answer(SEND, send)
     host.answer(SEND_FILE, send_file)
+    host.answer(RETRY_FILE, retry_file)
     host.answer(HISTORY, history)
     host.answer_stream(CHANGES, changes)
     host.answer(READ, read)

@@ -163,28 +163,41 @@ class Store:
         """How far a message of ours has come; what would go back is passed over."""
         await self._write(lambda database: edits.advance(database, str(peer), id, delivery))
 
-    async def set_file(self, peer: PubKey, direction: Direction, id: str, file: FileOffer) -> None:  # noqa: A002
-        """How far the file of a message is."""
+    async def set_file(self, peer: PubKey, direction: Direction, id: str, file: FileOffer) -> bool:  # noqa: A002
+        """How far the file of a message is; whether there still is such a message."""
 
-        def work(database: sqlite3.Connection) -> None:
+        def work(database: sqlite3.Connection) -> bool:
             message = rows.one(database, peer, direction, id)
-            if message is not None and not message.deleted and message.file != file:
+            if message is None or message.deleted:
+                return False
+            if message.file != file:
                 edits.change(database, message.number, "file = ?", rows.file_text(file))
+            return True
 
-        await self._write(work)
+        return await self._write(work)
 
-    async def take_file(self, peer: PubKey, id: str, text: str, file: FileOffer, *, now: float) -> None:  # noqa: A002
-        """Keep a file's offer of a peer; one that is there already stays as it is.
+    async def take_file(
+        self,
+        peer: PubKey,
+        id: str,  # noqa: A002
+        text: str,
+        file: FileOffer,
+        *,
+        now: float,
+    ) -> ChatMessage | None:
+        """Keep a file's offer of a peer; None where it came before.
 
         Raises: see :meth:`take`.
         """
 
-        def work(database: sqlite3.Connection) -> None:
-            if rows.one(database, peer, Direction.IN, id) is None:
-                edits.insert(database, str(peer), Direction.IN, id, text, now, Delivery.DELIVERED, "", file)
-                room.make(database, self._limits, peer, Direction.IN)
+        def work(database: sqlite3.Connection) -> ChatMessage | None:
+            if edits.is_known(database, str(peer), id):
+                return None
+            edits.insert(database, str(peer), Direction.IN, id, text, now, Delivery.DELIVERED, "", file)
+            room.make(database, self._limits, peer, Direction.IN)
+            return rows.one(database, peer, Direction.IN, id)
 
-        await self._write(work)
+        return await self._write(work)
 
     async def history(self, peer: PubKey | None, before: int, limit: int) -> tuple[ChatMessage, ...]:
         """See :meth:`skywire.apps.skychat.contract.Chat.history`."""

@@ -107,6 +107,12 @@ class MemoryChat(Chat):
         message = self._add(peer, Direction.OUT, text, self._first(), "", file, None)
         return Sent(message.id, self.acks, 0.1)
 
+    async def retry_file(self, peer: PubKey, id: str) -> None:  # noqa: A002 - as in the protocol
+        message = self.messages.get(id)
+        if message is None or message.file is None or not message.file.given_up:
+            raise ChatError("there is no such file that was given up")
+        self.change(message, file=replace(message.file, trouble="", given_up=False))
+
     async def history(self, peer: PubKey | None = None, *, before: int = 0, limit: int = 50) -> tuple[ChatMessage, ...]:
         found = [
             each

@@ -8,13 +8,20 @@ from pathlib import Path
 
 import pytest
 from anyio import EndOfStream, Event, create_task_group, fail_after, move_on_after, sleep_forever
+from anyio.lowlevel import checkpoint
 
-from skywire import Conn
+from skywire import Address, Conn, Owner, PubKey
 from skywire.app.loaded import load
 from skywire.app.record import InstanceConfig
 from skywire.apps.skychat import SKYCHAT
 from skywire.apps.skychat.contract import ChatError, Delivery, Direction
+from skywire.apps.skychat.limits import LinkLimits
+from skywire.apps.skychat.link import Link
+from skywire.apps.skychat.links import Links
+from skywire.apps.skychat.messenger import Messenger
+from skywire.apps.skychat.rows import Waiting
 from skywire.net.errors import PeerRefused
+from skywire.net.memory import conn_pair
 from skywire.wire.skychat import Acked, BareText, Deleted, Seen, Written
 from tests.app.site import site
 from tests.apps.skychat.town import (
@@ -411,3 +418,102 @@ async def test_names(tmp_path: Path) -> None:
         await alice.name(BOB.public, "")
         await alice.name(CAROL.public, "bob")
         assert {each.peer: each.alias for each in await alice.contacts()} == {BOB.public: "", CAROL.public: "bob"}
+
+
+async def test_both_send_more_at_once_than_a_connection_holds(tmp_path: Path) -> None:
+    text = "\x01" * 4096  # six times as much in a frame
+    async with town() as there:
+        for mine, other in ((ALICE, BOB), (BOB, ALICE)):
+            async with there.chat(tmp_path, mine) as chat:
+                for _ in range(40):
+                    await chat.send(other.public, text)
+        async with there.chat(tmp_path, ALICE) as alice, there.chat(tmp_path, BOB) as bob:
+            await delivered(alice)
+            await delivered(bob)
+            assert (await alice.status()).stored == (await bob.status()).stored == 80
+
+
+async def test_connections_that_are_slow_to_end_make_no_room_for_more(tmp_path: Path) -> None:
+    limits = LinkLimits(connections_per_peer=2)
+    links = Links(ALICE.public, limits)
+    conns = [conn_pair(Address("dmsg", ALICE.public, 1), Owner("a"), Address("dmsg", BOB.public, 2), Owner("b"))[0]]
+    made = [Link(conns[0], dialled=False, assumed=None, limits=limits) for _ in range(9)]
+    for each in made:
+        links.add(each)  # and none is taken away, as if each took its time to end
+    assert [each.live for each in made] == [False] * 7 + [True] * 2
+    assert links.strangest(set()) is made[7]
+
+
+async def test_a_history_that_cannot_be_read_is_not_read_all_the_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads = 0
+
+    async def fail(peer: PubKey, limit: int) -> tuple[Waiting, ...]:
+        nonlocal reads
+        reads += 1
+        raise ChatError("the disk fails")
+
+    async with town() as there, there.chat(tmp_path, ALICE, allowing(BOB), limits=PATIENT) as alice:
+        talk = Talk(await there.connect(BOB.public, ALICE.public))
+        await talk.say(Written(ID, "hello"))
+        await talk.hear()
+        with monkeypatch.context() as patch:
+            patch.setattr(alice.store, "waiting", fail)
+            await alice.send(BOB.public, "x")
+
+            async def told() -> bool:
+                return alice.exchange.trouble(BOB.public) == "the disk fails"
+
+            await until(told)
+            for _ in range(100):
+                await checkpoint()
+        assert reads < 5
+
+
+async def test_a_peer_with_several_connections_makes_room_for_one_who_has_none(tmp_path: Path) -> None:
+    limits = LinkLimits(connections=2)
+    async with town() as there, there.chat(tmp_path, ALICE, allowing(BOB, CAROL), limits) as alice:
+        talks = [Talk(await there.connect(BOB.public, ALICE.public)) for _ in range(2)]
+        for talk in talks:
+            await talk.say(Written(ID, "x"))
+            assert await talk.hear() == [Acked(ID)]
+        other = Talk(await there.connect(CAROL.public, ALICE.public))
+        await other.say(Written(ID, "y"))
+        assert await other.hear() == [Acked(ID)]
+        with fail_after(PATIENCE), pytest.raises(EndOfStream):
+            await talks[0].conn.receive()
+
+        async def two() -> bool:
+            return len(alice.exchange.links) == 2
+
+        await until(two)
+        more = await there.connect(BOB.public, ALICE.public)
+        with fail_after(PATIENCE), pytest.raises(EndOfStream):
+            await more.receive()
+        await other.say(Written("f" * 16, "still here"))
+        assert await other.hear() == [Acked("f" * 16)]
+
+
+async def test_a_disk_that_is_read_only_for_a_while_loses_and_doubles_nothing(tmp_path: Path) -> None:
+    def set_read_only(chat: Messenger, value: str) -> None:
+        database = chat.store._database
+        with database._lock:
+            database._connection.execute(f"PRAGMA query_only = {value}").fetchall()
+
+    async with town() as there, there.chat(tmp_path, ALICE) as alice, there.chat(tmp_path, BOB) as bob:
+        for chat in (bob, alice):  # the one that takes, then the one that is to note what was taken
+            for number in range(10):
+                await alice.send(BOB.public, f"{number}")
+                if number == 3:
+                    set_read_only(chat, "ON")
+                    if chat is alice:
+                        with pytest.raises(ChatError, match="cannot be used"):
+                            await alice.send(BOB.public, "x")
+                        set_read_only(chat, "OFF")
+            if chat is bob:
+                assert not (await alice.send(BOB.public, "10", wait=0.2)).acked
+                set_read_only(chat, "OFF")
+            await delivered(alice)
+        wanted = [f"{number}" for number in (*range(11), *range(10))]
+        assert [each.text for each in await bob.history(limit=100)] == wanted

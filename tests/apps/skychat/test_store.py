@@ -25,6 +25,8 @@ pytestmark = pytest.mark.anyio
 PEER: Final = ALICE.public
 OTHER: Final = BOB.public
 DAY: Final = 86400.0
+START: Final = 1.7e9
+"""A time at which clocks are set."""
 
 
 def id_of(number: int) -> str:
@@ -180,19 +182,29 @@ async def test_strangers_share_half_of_the_room(tmp_path: Path) -> None:
 
 async def test_old_messages_go_and_late_ones_are_given_up(tmp_path: Path) -> None:
     async with opened(tmp_path / "chat.db", StoreLimits(days=30)) as store:
-        await store.write(PEER, id_of(1), "queued", now=0.0)
-        await store.take(PEER, [Written(id_of(2), "read"), Written(id_of(3), "unread")], now=0.0)
-        await store.mark_read(PEER, 2, now=0.0)
-        await store.sweep(now=29 * DAY)
+        await store.write(PEER, id_of(1), "queued", now=START)
+        await store.take(PEER, [Written(id_of(2), "read"), Written(id_of(3), "unread")], now=START)
+        await store.mark_read(PEER, 2, now=START)
+        await store.sweep(now=START + 29 * DAY)
         assert await texts(store) == ["queued", "read", "unread"]
-        await store.sweep(now=31 * DAY)
+        await store.sweep(now=START + 31 * DAY)
         assert [(each.text, each.delivery) for each in await store.history(None, 0, 9)] == [
             ("queued", Delivery.REFUSED),
             ("unread", Delivery.DELIVERED),
         ]
         assert await store.waited_for() == ()
-        await store.sweep(now=61 * DAY)
+        await store.sweep(now=START + 61 * DAY)
         assert await texts(store) == ["unread"]
+
+
+async def test_what_is_from_before_the_clock_was_set_is_not_too_old(tmp_path: Path) -> None:
+    async with opened(tmp_path / "chat.db", StoreLimits(days=30)) as store:
+        await store.write(PEER, id_of(1), "queued", now=5.0)
+        await store.take(PEER, [Written(id_of(2), "read")], now=5.0)
+        await store.mark_read(PEER, 2, now=5.0)
+        await store.sweep(now=START)
+        assert await texts(store) == ["queued", "read"]
+        assert await store.waiting(PEER, 9) == (Waiting(Kind.MESSAGE, id_of(1), "queued"), Waiting(Kind.READ, id_of(2)))
 
 
 async def test_a_full_disk_costs_what_does_not_fit_and_nothing_else(tmp_path: Path) -> None:
@@ -308,3 +320,46 @@ async def test_another_process_that_has_it_is_named(tmp_path: Path) -> None:
             process.kill()
     async with opened(path) as store:
         assert await texts(store) == []
+
+
+async def test_what_is_kept_no_more_is_not_taken_again(tmp_path: Path) -> None:
+    async with opened(tmp_path / "chat.db", StoreLimits(per_peer=1)) as store:
+        sent = [Written(id_of(number), f"{number}") for number in range(32)]
+        await store.take(PEER, sent, now=1.0)
+        await store.mark_read(PEER, 32, now=1.0)
+        assert await store.take(PEER, sent, now=1.0) == [each.id for each in sent], "it had not heard of it"
+        assert await texts(store) == ["31"]
+    async with opened(tmp_path / "chat.db") as store:
+        await store.take(PEER, sent, now=1.0)
+        assert await store.take_file(PEER, id_of(5), "", FileOffer("a", 1), now=1.0) is None
+        await store.take(OTHER, sent[:1], now=1.0)
+        assert await texts(store) == ["31", "0"]
+
+
+async def test_what_was_taken_back_before_it_came_does_not_come(tmp_path: Path) -> None:
+    async with opened(tmp_path / "chat.db") as store:
+        assert await store.take(PEER, [Deleted(id_of(1)), Deleted(id_of(1))], now=1.0) == [id_of(1)] * 2
+        assert await store.take(PEER, [Written(id_of(1), "no"), Written(id_of(2), "yes")], now=1.0)
+        assert await texts(store) == ["yes"]
+
+
+async def test_a_peer_that_takes_back_without_end_is_remembered_for_a_while(tmp_path: Path) -> None:
+    async with opened(tmp_path / "chat.db") as store:
+        await store.take(OTHER, [Deleted(id_of(1))], now=1.0)
+        await store.take(PEER, [Deleted(id_of(number)) for number in range(2000)], now=1.0)
+        (kept,) = await store._database.run(lambda database: database.execute("SELECT count(*) FROM gone").fetchone())
+        assert kept < 300
+        await store.take(OTHER, [Written(id_of(1), "no")], now=1.0)
+        assert await texts(store) == []
+
+
+async def test_a_history_from_before_that_was_remembered(tmp_path: Path) -> None:
+    async with opened(tmp_path / "chat.db") as store:
+        await store.write(PEER, id_of(1), "kept", now=1.0)
+    database = sqlite3.connect(tmp_path / "chat.db")
+    database.executescript("DROP TRIGGER messages_gone; DROP TABLE gone;")
+    database.close()
+    async with opened(tmp_path / "chat.db") as store:
+        assert store.trouble is None
+        assert await store.take(PEER, [Deleted(id_of(2)), Written(id_of(2), "no")], now=1.0) == [id_of(2)] * 2
+        assert await texts(store) == ["kept"]
