@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import final
 
 from anyio import Event
@@ -16,6 +16,7 @@ from skywire.net.background import Background
 from skywire.net.conn import Conn, Owner
 from skywire.net.errors import Unreachable
 from skywire.net.memory import MEMORY, conn_pair
+from skywire.pty.copying import Copying
 from skywire.pty.far_program import FarProgram, far_program
 from skywire.pty.host import PtyHost
 from skywire.pty.limits import SessionLimits
@@ -33,9 +34,9 @@ LIMITS = SessionLimits(end_seconds=0.2)
 class FarHost:
     """See :func:`far_host`."""
 
-    def __init__(self, sessions: Sessions, tasks: TaskGroup) -> None:
+    def __init__(self, sessions: Sessions, tasks: TaskGroup, copying: Copying) -> None:
         self.sessions = sessions
-        self.host = PtyHost(sessions, LOG)
+        self.host = PtyHost(sessions, LOG, copying)
         self.near = Address(MEMORY, SecKey.generate().public, 1)
         self.far = Address(MEMORY, SecKey.generate().public, 22)
         self.there = True
@@ -44,9 +45,13 @@ class FarHost:
         self._tasks = tasks
         self._conns: list[Conn] = []
 
+    def connect(self, peer: Address | None = None) -> AbstractAsyncContextManager[ByteStream]:
+        """A new connection to its pty."""
+        return self.reach(Request(PTY), peer)
+
     @asynccontextmanager
-    async def connect(self, peer: Address | None = None) -> AsyncIterator[ByteStream]:
-        """A new connection to it."""
+    async def reach(self, request: Request, peer: Address | None = None) -> AsyncIterator[ByteStream]:
+        """A new connection to it, which has agreed to that."""
         if not self.there:
             raise Unreachable(self.far, "nobody is there")
         mine = peer or self.near
@@ -54,7 +59,7 @@ class FarHost:
         self._conns.append(far)
         self._tasks.start_soon(self._serve, far, mine)
         async with near:
-            await ask(near, Request(PTY))
+            await ask(near, request)
             yield near
 
     async def _serve(self, conn: Conn, peer: Address) -> None:
@@ -84,10 +89,10 @@ class FarHost:
 
 
 @asynccontextmanager
-async def far_host(limits: SessionLimits = LIMITS) -> AsyncIterator[FarHost]:
+async def far_host(limits: SessionLimits = LIMITS, copying: Copying | None = None) -> AsyncIterator[FarHost]:
     """A host while the block runs."""
     async with hosting(limits, LOG) as sessions, Background() as tasks:
-        yield FarHost(sessions, tasks)
+        yield FarHost(sessions, tasks, copying or Copying(LOG))
 
 
 async def all_of(program: FarProgram, output: int = 1) -> bytes:
