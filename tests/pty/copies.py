@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -61,6 +61,9 @@ class Copies:
         here: a folder of the client's.
         cuts: bytes after which the next connections for files break; those behind them do not.
         seen: how far files were, whenever that was told.
+        asked: what was asked for with the connections for files.
+        watch: called whenever that is told.
+        limits: of what comes to the client.
     """
 
     host: FarHost
@@ -68,22 +71,26 @@ class Copies:
     here: Path
     cuts: list[int] = field(default_factory=list)
     seen: list[tuple[int, int]] = field(default_factory=list)
+    asked: list[Request] = field(default_factory=list)
+    watch: Callable[[], object] = lambda: None
+    limits: TransferLimits = ROOMY
 
     @property
     def files(self) -> FarFiles:
         """What copies."""
-        return FarFiles(
-            self._reach,
-            self.host.far.pk,
-            lambda done, size: self.seen.append((done, size)),
-            self.host.note,
-            ROOMY,
-        )
+        return FarFiles(self._reach, self.host.far.pk, self._note, self.host.note, self.limits)
+
+    def _note(self, done: int, size: int) -> None:
+        self.seen.append((done, size))
+        self.watch()
 
     @asynccontextmanager
     async def _reach(self, request: Request) -> AsyncIterator[ByteStream]:
         async with self.host.reach(request) as stream:
-            yield Cut(stream, self.cuts.pop(0)) if request.path == FILES and self.cuts else stream
+            if request.path == FILES:
+                self.asked.append(request)
+                stream = Cut(stream, self.cuts.pop(0)) if self.cuts else stream
+            yield stream
 
     async def copy(self, way: str, source: str, target: str, *, force: bool = False) -> None:
         """Copy a file, ``take`` or ``give``, with paths as they are on each side."""
@@ -104,4 +111,4 @@ async def copies(folder: Path, limits: TransferLimits = ROOMY) -> AsyncIterator[
     home.mkdir()
     here.mkdir()
     async with far_host(copying=Copying(LOG, home, limits)) as host:
-        yield Copies(host, home, here)
+        yield Copies(host, home, here, limits=limits)
