@@ -162,6 +162,7 @@ def test_the_definitions_are_fit_and_have_the_names_they_are_listed_by() -> None
     assert found == {
         "debug": {RunMode.VISOR_APP, RunMode.DMSG_STANDALONE},
         "log-server": set(RunMode),
+        "pty": set(RunMode),
         "skychat": set(RunMode),
     }
 
