@@ -14,7 +14,7 @@ from typing import Final, Protocol, TypeAlias, final
 from anyio import BrokenResourceError, ClosedResourceError, EndOfStream, create_task_group
 from anyio.abc import ByteStream
 
-from skywire.errors import InvalidAddress, InvalidKey, NetworkError
+from skywire.errors import InvalidAddress, InvalidKey, NetworkError, ProtocolError
 from skywire.keys import PubKey
 from skywire.net.address import Address
 from skywire.net.errors import PeerRefused
@@ -91,12 +91,13 @@ class Gateway:
     async def _pass_on(self, stream: ByteStream, request: Request) -> None:
         try:
             address = self._wanted(request)
-        except (InvalidAddress, InvalidKey) as error:
+            wish = Request.parse(request.query.get("path", PTY).encode())
+        except (InvalidAddress, InvalidKey, ProtocolError) as error:
             await refuse(stream, REJECTED, str(error))
             return
         try:
             async with self._dial(address) as far:
-                await ask(far, Request(request.query.get("path", PTY)))
+                await ask(far, wish)
                 await stream.send(ACCEPTED)
                 await _join(stream, far)
         except (Refused, PeerRefused) as error:

@@ -13,10 +13,11 @@ from anyio.abc import ByteStream
 from skywire.errors import ProtocolError
 from skywire.keys import PubKey
 from skywire.netrpc import ConnectionEnded, serve_calls
+from skywire.pty.copying import Copying
 from skywire.pty.opening import OPENING_SECONDS, hear, refuse
 from skywire.pty.service import pty_service
 from skywire.pty.sessions import Sessions
-from skywire.wire.pty.opening import ACCEPTED, PTY, REJECTED, Request
+from skywire.wire.pty.opening import ACCEPTED, FILES, PTY, REJECTED, Request
 from skywire.wire.pty.shell import MAX_STDIN
 
 MAX_MESSAGE: Final = MAX_STDIN + 65536
@@ -30,12 +31,20 @@ class PtyHost:
     Args:
         sessions: that clients begin, and attach to.
         log: for what an operator wants to know of them.
+        copying: of files; None for what is usual.
         opening_seconds: for a client to say what it wants.
     """
 
-    def __init__(self, sessions: Sessions, log: Logger, opening_seconds: float = OPENING_SECONDS) -> None:
+    def __init__(
+        self,
+        sessions: Sessions,
+        log: Logger,
+        copying: Copying | None = None,
+        opening_seconds: float = OPENING_SECONDS,
+    ) -> None:
         self._sessions = sessions
         self._log = log
+        self._copying = copying or Copying(log)
         self._opening_seconds = opening_seconds
         self._open: dict[PubKey, set[CancelScope]] = {}
 
@@ -56,6 +65,8 @@ class PtyHost:
         async def give(request: Request) -> None:
             if request.path == PTY:
                 await self.serve_pty(stream, peer, over)
+            elif request.path == FILES:
+                await self._copying.serve(stream, peer, request)
             else:
                 self._log.warning("%s over %s asks for %r, which is not here", peer, over, request.path)
                 await refuse(stream, REJECTED, f"this host does not have {request.path}")
@@ -67,6 +78,7 @@ class PtyHost:
         """Serve one connection whose client has said that it wants a pty."""
         await stream.send(ACCEPTED)
         with pty_service(peer, self._sessions, over) as service:
+            self._copying.add_to(service, peer)
             await serve_calls(stream, service, max_message=MAX_MESSAGE)
 
     def dismiss(self, peer: PubKey) -> None:

@@ -11,11 +11,11 @@ import fcntl
 import hashlib
 import os
 import stat
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from threading import Lock
-from typing import Final, final
+from typing import Final, TypeAlias, final
 
 from skywire.transfer.errors import AlreadyReceiving, FileFailed, NoSpace
 from skywire.transfer.names import numbered, safe_name
@@ -31,6 +31,9 @@ _READ_SIZE: Final = 1 << 20
 _FLAGS: Final = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _NO_LINKS: Final = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
+
+GiveName: TypeAlias = Callable[[Path], Path]
+"""Gives a complete file, which is at that path, its name, and gives that; what it raises leaves it where it is."""
 
 
 @final
@@ -120,8 +123,11 @@ class Part:
                 raise self._failure(error) from error
             return found.f_bavail * found.f_frsize
 
-    def finish(self) -> Path:
+    def finish(self, give_name: GiveName | None = None) -> Path:
         """Give the complete file its name, or that name with a number when there is such a file by now.
+
+        Args:
+            give_name: does it instead, and makes it last.
 
         Returns:
             Where it is.
@@ -135,7 +141,7 @@ class Part:
                 os.fsync(descriptor)
                 if not _is_at(descriptor, self.path):
                     raise FileFailed(f"{self.path} is not any more the file that was written")
-                path = self._give_name()
+                path = self._give_name() if give_name is None else give_name(self.path)
                 notes_path(self.path).unlink(missing_ok=True)
                 _sync_folder(self._folder)
             except OSError as error:

@@ -13,7 +13,6 @@ from anyio import BrokenResourceError, CancelScope, Event, create_memory_object_
 from skywire.errors import NetworkError, ProtocolError
 from skywire.keys import PubKey
 from skywire.net.background import Background
-from skywire.net.conn import Conn
 from skywire.transfer.errors import (
     FileChanged,
     Interrupted,
@@ -29,8 +28,8 @@ from skywire.transfer.limits import TransferLimits
 from skywire.transfer.names import safe_name
 from skywire.transfer.notes import Notes, Origin
 from skywire.transfer.pace import Pace
-from skywire.transfer.part import Part, open_part
-from skywire.transfer.streams import TransferStream
+from skywire.transfer.part import GiveName, Part, open_part
+from skywire.transfer.streams import Carrier, TransferStream
 from skywire.wire.transfer import End, Failed, FailureCode, Fetch, FileHead, Message, Preparing, Received
 
 WRITE_SIZE: Final = 1 << 20
@@ -86,7 +85,7 @@ class Fetched:
 
 @asynccontextmanager
 async def receiving(
-    wanted: Wanted, folder: Path, *, limits: TransferLimits = TransferLimits()
+    wanted: Wanted, folder: Path, *, limits: TransferLimits = TransferLimits(), give_name: GiveName | None = None
 ) -> AsyncIterator[Reception]:
     """Find what is there of a file, or begin with it, and hold it while the block runs.
 
@@ -96,6 +95,8 @@ async def receiving(
         wanted: the file.
         folder: where to; made if it is not there.
         limits: what it may cost.
+        give_name: gives the complete file its name, before the sender is told that it is here; None for a name in
+            ``folder`` that nothing has.
 
     Raises:
         TooLarge: it has more bytes than are taken.
@@ -108,7 +109,7 @@ async def receiving(
     try:
         while await to_thread.run_sync(part.hash_more):
             pass
-        yield Reception(part, wanted, limits)
+        yield Reception(part, wanted, limits, give_name)
     finally:
         with CancelScope(shield=True):
             await to_thread.run_sync(part.close)
@@ -118,18 +119,19 @@ async def receiving(
 class Reception:
     """One file on its way; made by :func:`receiving`."""
 
-    def __init__(self, part: Part, wanted: Wanted, limits: TransferLimits) -> None:
+    def __init__(self, part: Part, wanted: Wanted, limits: TransferLimits, give_name: GiveName | None) -> None:
         self._part = part
         self._wanted = wanted
         self._name = safe_name(wanted.name)
         self._limits = limits
+        self._give_name = give_name
 
     @property
     def done(self) -> int:
         """Bytes that are on this disk."""
         return self._part.size
 
-    async def fetch(self, conn: Conn, *, progress: Progress = lambda done, size: None) -> Fetched:
+    async def fetch(self, conn: Carrier, *, progress: Progress = lambda done, size: None) -> Fetched:
         """Fetch what is missing; the connection is used up by it, and not closed.
 
         May be called again, with another connection, after :class:`Interrupted` and :class:`SenderFailed`.
@@ -151,7 +153,7 @@ class Reception:
         except (FileChanged, WrongSize, WrongChecksum):
             await to_thread.run_sync(self._part.discard)
             raise
-        path = await to_thread.run_sync(self._part.finish)
+        path = await to_thread.run_sync(self._part.finish, self._give_name)
         progress(head.size, head.size)
         with suppress(Interrupted):  # the sender does not learn of it; the file is here all the same
             await stream.tell(Received())

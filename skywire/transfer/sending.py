@@ -12,12 +12,11 @@ from anyio import CapacityLimiter
 
 from skywire.errors import ProtocolError
 from skywire.keys import PubKey
-from skywire.net.conn import Conn
 from skywire.transfer.errors import FileChanged, FileFailed, Interrupted, OfferUnwanted, TransferError
 from skywire.transfer.limits import TransferLimits
 from skywire.transfer.offers import Offer, OfferedFile
 from skywire.transfer.pace import Pace
-from skywire.transfer.streams import TransferStream
+from skywire.transfer.streams import Carrier, TransferStream
 from skywire.wire.transfer import Announcement, End, Failed, FailureCode, Fetch, FileHead, Preparing, Received, Taken
 
 PIECE_SIZE: Final = 524288
@@ -81,7 +80,7 @@ class Sender:
         self._active: Counter[PubKey] = Counter()
         self._limiter = CapacityLimiter(_THREADS)
 
-    async def serve(self, conn: Conn) -> None:
+    async def serve(self, conn: Carrier) -> None:
         """Serve one connection, on which the peer asks for a file, or offers one. A handler for a dispatcher.
 
         What goes wrong is told to the peer where that is possible, and logged.
@@ -172,7 +171,7 @@ class Sender:
         await stream.tell(End())
 
 
-async def announce(conn: Conn, announcement: Announcement, *, limits: TransferLimits = TransferLimits()) -> None:
+async def announce(conn: Carrier, announcement: Announcement, *, limits: TransferLimits = TransferLimits()) -> None:
     """Tell a peer that there is a file for it; returns when it has written that down.
 
     Args:

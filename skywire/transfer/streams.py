@@ -2,17 +2,43 @@
 
 from __future__ import annotations
 
-from typing import Final, final
+from typing import Final, Protocol, final
 
 from anyio import BrokenResourceError, EndOfStream, fail_after
 
 from skywire.errors import ProtocolError
-from skywire.net.conn import Conn
+from skywire.keys import PubKey
 from skywire.transfer.errors import Interrupted, Stalled
 from skywire.wire.transfer import Message, TransferReader, encode_message
 
 READ_SIZE: Final = 262144
 """Most bytes to take from a connection at a time."""
+
+
+class Remote(Protocol):
+    """Who is at the other end; its text is for people."""
+
+    @property
+    def pk(self) -> PubKey:
+        """Its key, which is proven."""
+        ...
+
+
+class Carrier(Protocol):
+    """What carries a transfer: a :class:`skywire.net.conn.Conn`, or any stream of bytes whose other end is known."""
+
+    @property
+    def remote(self) -> Remote:
+        """The other end."""
+        ...
+
+    async def receive(self, max_bytes: int = ..., /) -> bytes:
+        """As streams of anyio."""
+        ...
+
+    async def send(self, item: bytes, /) -> None:
+        """As streams of anyio."""
+        ...
 
 
 @final
@@ -24,7 +50,7 @@ class TransferStream:
         stall_seconds: for the peer to take or give anything.
     """
 
-    def __init__(self, conn: Conn, stall_seconds: float) -> None:
+    def __init__(self, conn: Carrier, stall_seconds: float) -> None:
         self._conn = conn
         self._stall_seconds = stall_seconds
         self._reader = TransferReader()

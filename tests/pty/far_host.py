@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import final
 
 from anyio import Event, sleep
@@ -17,6 +17,7 @@ from skywire.net.conn import Conn, Owner
 from skywire.net.errors import Unreachable
 from skywire.net.memory import MEMORY, conn_pair
 from skywire.netrpc import Caller, calling
+from skywire.pty.copying import Copying
 from skywire.pty.far_program import FarProgram, far_program
 from skywire.pty.host import PtyHost
 from skywire.pty.limits import SessionLimits
@@ -34,9 +35,9 @@ LIMITS = SessionLimits(end_seconds=0.2)
 class FarHost:
     """See :func:`far_host`."""
 
-    def __init__(self, sessions: Sessions, tasks: TaskGroup, opening_seconds: float) -> None:
+    def __init__(self, sessions: Sessions, tasks: TaskGroup, copying: Copying | None, opening_seconds: float) -> None:
         self.sessions = sessions
-        self.host = PtyHost(sessions, LOG, opening_seconds)
+        self.host = PtyHost(sessions, LOG, copying, opening_seconds)
         self.near = Address(MEMORY, SecKey.generate().public, 1)
         self.far = Address(MEMORY, SecKey.generate().public, 22)
         self.there = True
@@ -44,6 +45,10 @@ class FarHost:
         self.noticed = Event()
         self._tasks = tasks
         self._conns: list[Conn] = []
+
+    def connect(self, peer: Address | None = None) -> AbstractAsyncContextManager[ByteStream]:
+        """A new connection to its pty."""
+        return self.reach(Request(PTY), peer)
 
     @asynccontextmanager
     async def raw(self, peer: Address | None = None) -> AsyncIterator[ByteStream]:
@@ -58,10 +63,10 @@ class FarHost:
             yield near
 
     @asynccontextmanager
-    async def connect(self, peer: Address | None = None) -> AsyncIterator[ByteStream]:
-        """A new connection to it, which has agreed to give us a pty."""
+    async def reach(self, request: Request, peer: Address | None = None) -> AsyncIterator[ByteStream]:
+        """A new connection to it, which has agreed to that."""
         async with self.raw(peer) as near:
-            await ask(near, Request(PTY))
+            await ask(near, request)
             yield near
 
     @asynccontextmanager
@@ -97,10 +102,12 @@ class FarHost:
 
 
 @asynccontextmanager
-async def far_host(limits: SessionLimits = LIMITS, opening_seconds: float = OPENING_SECONDS) -> AsyncIterator[FarHost]:
+async def far_host(
+    limits: SessionLimits = LIMITS, copying: Copying | None = None, opening_seconds: float = OPENING_SECONDS
+) -> AsyncIterator[FarHost]:
     """A host while the block runs."""
     async with hosting(limits, LOG) as sessions, Background() as tasks:
-        yield FarHost(sessions, tasks, opening_seconds)
+        yield FarHost(sessions, tasks, copying, opening_seconds)
 
 
 async def all_of(program: FarProgram, output: int = 1) -> bytes:

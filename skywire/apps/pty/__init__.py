@@ -77,6 +77,16 @@ class ExecArguments:
 
 @final
 @dataclass(frozen=True)
+class CopyArguments:
+    """Args of ``copy``: from where, and where to; one of them is ``<key>:<path>``."""
+
+    source: str
+    target: str
+    force: bool = option(False, help="replace a file that is there already")
+
+
+@final
+@dataclass(frozen=True)
 class PeerArguments:
     """Args of ``sessions``: where; here, of all keys, unless given."""
 
@@ -211,6 +221,12 @@ EXEC: Final = TerminalCommand(
     "skywire.apps.pty.terminal:execute",
     failed=FAILED,
 )
+COPY: Final = TerminalCommand(
+    "copy",
+    "Copy a file from another node, or to one: one of the two is KEY:PATH. What broke off is continued.",
+    CopyArguments,
+    "skywire.apps.pty.terminal_copy:copy",
+)
 SESSIONS: Final = Command("sessions", "Sessions of this node, or yours on another.", PeerArguments, SessionList)
 END: Final = Command("end", "End a session: its program, too.", EndArguments, Done)
 ALLOW: Final = Command("allow", "Let a key run programs here, from now on.", KeyArguments, Done)
@@ -240,6 +256,6 @@ PTY_APP: Final = App(
     run=_run,
     ports=(PTY,),
     critical=True,
-    commands=(SHELL, EXEC, SESSIONS, END, ALLOW, DENY, CONFIRM, ALLOWED, WAY),
+    commands=(SHELL, EXEC, COPY, SESSIONS, END, ALLOW, DENY, CONFIRM, ALLOWED, WAY),
     dependencies=Dependencies(wants=(DMSG, SKYNET)),
 )

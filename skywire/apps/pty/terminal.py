@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -15,9 +16,11 @@ from skywire.app.terminal import AppSession
 from skywire.apps.pty import FAILED, WAY, ExecArguments, ShellArguments, WayArguments
 from skywire.control.local import connect_locally
 from skywire.errors import SkywireError
+from skywire.net.address import Address
+from skywire.pty.far_files import Reach
 from skywire.pty.far_program import Connect
 from skywire.pty.opening import ask
-from skywire.wire.pty.opening import PROXY, Request
+from skywire.wire.pty.opening import PROXY, PTY, Request
 from skywire.wire.pty.session import NewSession
 from skywire.wire.pty.shell import Command
 
@@ -37,7 +40,7 @@ async def shell(session: AppSession, arguments: ShellArguments) -> int:
             return await run_shell(connect, arguments.session or _wish(arguments.words), again)
         return await run_pipe(connect, arguments.session or _wish(arguments.words, terminal=False), 0)
 
-    return await _telling(run)
+    return await telling(run)
 
 
 async def execute(session: AppSession, arguments: ExecArguments) -> int:
@@ -52,7 +55,7 @@ async def execute(session: AppSession, arguments: ExecArguments) -> int:
             connect, _wish(arguments.words, terminal=False, folder=arguments.folder), arguments.time_limit
         )
 
-    return await _telling(run)
+    return await telling(run)
 
 
 def _wish(words: tuple[str, ...], *, terminal: bool = True, folder: str = "") -> NewSession:
@@ -62,19 +65,29 @@ def _wish(words: tuple[str, ...], *, terminal: bool = True, folder: str = "") ->
 
 
 async def _connect(session: AppSession, peer: str) -> Connect:
-    """What connects to a host through the instance, whose key is the one that the host knows."""
+    """What connects to a host's pty."""
+    connect, _ = await reaching(session, peer)
+    return partial(connect, Request(PTY))
+
+
+async def reaching(session: AppSession, peer: str) -> tuple[Reach, Address]:
+    """What connects to a host through the instance, whose key is the one that the host knows; and the host's address.
+
+    Raises:
+        SkywireError: the words name no host.
+    """
     way = await session.call(WAY, WayArguments(peer))
 
     @asynccontextmanager
-    async def connect() -> AsyncIterator[ByteStream]:
+    async def connect(request: Request) -> AsyncIterator[ByteStream]:
         async with await connect_locally(Path(way.socket)) as stream:
-            await ask(stream, Request(PROXY, {"address": way.address}))
+            await ask(stream, Request(PROXY, {"address": way.address, "path": str(request)}))
             yield stream
 
-    return connect
+    return connect, Address.parse(way.address)
 
 
-async def _telling(run: Callable[[], Awaitable[int]]) -> int:
+async def telling(run: Callable[[], Awaitable[int]]) -> int:
     """Tell of our failures by themselves: any other exit code is the program's."""
     try:
         return await run()

@@ -26,11 +26,13 @@ MAX_REQUEST: Final = 255
 
 PTY: Final = "dmsgpty/pty"
 """Calls of :mod:`skywire.wire.pty.shell` and :mod:`skywire.wire.pty.session` follow."""
+FILES: Final = "skywire/files"
+"""The bytes of a file follow, as :mod:`skywire.wire.transfer` has them; see :mod:`skywire.wire.pty.files`."""
 WHITELIST: Final = "dmsgpty/whitelist"
 """Calls of :mod:`skywire.wire.pty.whitelist` follow; on local sockets only."""
 PROXY: Final = "dmsgpty/proxy"
 """The host connects to another one, asks that for a pty, and passes bytes on; on local sockets only. Upstream names the
-other one by ``pk`` and ``port``; ours may be given an ``address`` instead, and a ``path`` to ask it for."""
+other one by ``pk`` and ``port``; ours may be given an ``address`` instead, and as ``path`` a request to ask it for."""
 
 
 @final
@@ -46,14 +48,16 @@ class Request:
     path: str
     query: Mapping[str, str] = field(default_factory=dict)
 
+    def __str__(self) -> str:
+        return f"{self.path}?{urlencode(self.query)}" if self.query else self.path
+
     def encode(self) -> bytes:
         """Its bytes.
 
         Raises:
             LocalProtocolError: there are too many.
         """
-        text = f"{self.path}?{urlencode(self.query)}" if self.query else self.path
-        data = text.encode()
+        data = str(self).encode()
         if len(data) > MAX_REQUEST:
             raise LocalProtocolError(f"a request has at most {MAX_REQUEST} bytes, this would have {len(data)}")
         return bytes([len(data)]) + data
