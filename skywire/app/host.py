@@ -14,6 +14,7 @@ from skywire.app.connections import Connections, Direction
 from skywire.app.dependency import Dependencies
 from skywire.app.facility import Facilities, Facility, FacilityAbsent
 from skywire.app.local_ports import LocalPorts
+from skywire.app.page_tokens import PageSessions
 from skywire.app.port import PortSpec
 from skywire.app.registry import Handler, Ports
 from skywire.app.run_mode import MODE_RULES, RunMode
@@ -53,6 +54,7 @@ class Surroundings:
         data: the folder below which each app has one of its own.
         connections: all connections of apps.
         local_ports: all local ports of apps.
+        page_sessions: those of browsers with the pages of apps.
     """
 
     mode: RunMode
@@ -63,6 +65,7 @@ class Surroundings:
     data: Path
     connections: Connections
     local_ports: LocalPorts = field(default_factory=LocalPorts)
+    page_sessions: PageSessions = field(default_factory=PageSessions)
 
 
 @final
@@ -207,7 +210,8 @@ class AppHost:
         It is for asyncio.
 
         Args:
-            app: an ASGI application; it sees no request that has not passed the check.
+            app: an ASGI application; it sees no request that has not passed the check. Browsers find it in a folder,
+                its ``root_path``, so that its links are relative.
             where: a loopback address; port 0 lets the system choose.
             label: what it is, for people.
 
@@ -217,7 +221,9 @@ class AppHost:
         """
         from skywire.app.web import serving_page
 
-        return serving_page(app, where, ports=self._surroundings.local_ports, owner=self.name, label=label)
+        surroundings = self._surroundings
+        session = surroundings.page_sessions.of(self.name, label)
+        return serving_page(app, where, ports=surroundings.local_ports, session=session, owner=self.name, label=label)
 
     def facility(self, facility: Facility[T]) -> T:
         """What a facility gives.

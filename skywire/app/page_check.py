@@ -8,7 +8,6 @@ from typing import Final, final
 from urllib.parse import parse_qsl, urlencode
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.requests import cookie_parser
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -52,7 +51,8 @@ class PageCheck:
         """Requests that were let through."""
         self._app = app
         self._owner = owner
-        self._cookie = f"skywire-page-{address.port}"  # cookies know hosts, and no ports
+        self._cookie = f"skywire-page-{address.port}"
+        self._root = f"/{tokens.session.place}"
         hosts = {address, HostPort("localhost", address.port)}
         self._hosts = {str(each) for each in hosts}
         if address.port == _HTTP_PORT:  # which browsers leave out
@@ -67,6 +67,8 @@ class PageCheck:
             await refusal(scope, receive, send)
             return
         self.passed += 1
+        if scope["path"].startswith(f"{self._root}/"):
+            scope = {**scope, "root_path": self._root}
         await _Limited(receive, send).run(self._app, scope, headers)
 
     def _look_where_from(self, headers: Headers) -> Response | None:
@@ -88,24 +90,26 @@ class PageCheck:
             return None if good else self._explain()
         query = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
         token = next((value for name, value in query if name == "token"), None)
-        session = self._kept(headers)
-        is_open = self.tokens.admits_session(session)
+        is_open = self._is_open(headers)
         if token is not None and scope["method"] == "GET":
-            exchanged = self.tokens.exchange(token) or (session if is_open else None)
-            return self._explain() if exchanged is None else self._open(scope, query, exchanged)
+            if self.tokens.exchange(token):
+                return self._open(scope, query, self.tokens.session.secret)
+            # Who is in already may come that way again; who is not is no further than before.
+            return self._open(scope, query) if is_open or self.tokens.was_exchanged(token) else self._explain()
         return None if is_open else self._explain()
 
-    def _kept(self, headers: Headers) -> str:
-        """What the browser has kept of an exchange."""
-        return cookie_parser(headers.get("cookie", "")).get(self._cookie, "")
+    def _is_open(self, headers: Headers) -> bool:
+        """Whether the browser has kept what it got for a token; others at this host may give it more of that name."""
+        cookies = (each.strip().partition("=") for each in headers.get("cookie", "").split(";"))
+        return any(self.tokens.admits_session(value) for name, _, value in cookies if name == self._cookie)
 
-    def _open(self, scope: Scope, query: list[tuple[str, str]], session: str) -> Response:
+    def _open(self, scope: Scope, query: list[tuple[str, str]], secret: str = "") -> Response:
         """To the same address without the token, so that it is in no history and on no screen."""
         rest = urlencode([(name, value) for name, value in query if name != "token"])
-        # One slash: two would begin the name of another host.
-        path = "/" + scope["raw_path"].decode("latin-1").lstrip("/\\")
-        response = RedirectResponse(f"{path}?{rest}" if rest else path, 303)
-        response.set_cookie(self._cookie, session, httponly=True, samesite="strict")
+        path = scope["raw_path"].decode("latin-1").removeprefix(self._root).lstrip("/\\")
+        response = RedirectResponse(f"{self._root}/{path}?{rest}" if rest else f"{self._root}/{path}", 303)
+        if secret:
+            response.set_cookie(self._cookie, secret, path=f"{self._root}/", httponly=True, samesite="strict")
         return response
 
     def _explain(self) -> Response:
@@ -155,7 +159,7 @@ class _Limited:
         except Exception:
             if self._started:
                 raise
-            _log.exception("a page failed to answer %s", scope["path"])
+            _log.exception("a page failed to answer %s", scope["path"].removeprefix(scope.get("root_path", "")))
             await PlainTextResponse("this failed; the log has more\n", 500)(scope, self._receive, self._send)
             return
         if not self._started and (self._size > MAX_BODY or int(announced) > MAX_BODY):

@@ -15,7 +15,7 @@ from starlette.types import ASGIApp
 
 from skywire.app.local_ports import LocalPorts
 from skywire.app.page_check import PageCheck
-from skywire.app.page_tokens import PageTokens
+from skywire.app.page_tokens import PageSession, PageTokens
 from skywire.errors import SkywireError
 from skywire.http.limits import HttpLimits
 from skywire.http.server import HttpServer
@@ -60,7 +60,7 @@ class WebPage:
 
 @asynccontextmanager
 async def serving_page(
-    app: ASGIApp, where: HostPort, *, ports: LocalPorts, owner: str, label: str
+    app: ASGIApp, where: HostPort, *, ports: LocalPorts, session: PageSession, owner: str, label: str
 ) -> AsyncIterator[WebPage]:
     """See :meth:`skywire.app.host.AppHost.serve_web`."""
     place = HostPort(_loopback(where), where.port)
@@ -69,7 +69,7 @@ async def serving_page(
     async with ports.listen(place, owner=owner, label=label) as listener:
         ((host, port),) = listener.addresses
         address = HostPort(host, port)
-        check = PageCheck(app, address, owner, PageTokens())
+        check = PageCheck(app, address, owner, PageTokens(session))
         server = HttpServer(check, limits=PAGE_LIMITS)
         async with Background() as task_group:
             await task_group.start(server.serve_on, [listener])

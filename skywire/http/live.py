@@ -52,6 +52,9 @@ class LiveResponse:
             task_group.cancel_scope.cancel()
 
         await send({"type": "http.response.start", "status": 200, "headers": self._headers.raw})
+        if scope["method"] == "HEAD":
+            await send({"type": "http.response.body", "body": b""})
+            return
         async with create_task_group() as task_group:
             task_group.start_soon(watch)
             with move_on_after(self._seconds):

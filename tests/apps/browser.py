@@ -48,6 +48,20 @@ class Browser:
     async def open(self, url: str) -> None:
         await self._post("url", {"url": url})
 
+    async def open_tab(self, url: str) -> None:
+        """Another tab beside those that are open; it is the one that is driven from now on."""
+        made = await self._post("window/new", {"type": "tab"})
+        assert isinstance(made, dict)
+        await self.turn_to(str(made["handle"]))
+        await self.open(url)
+
+    async def tab(self) -> str:
+        """The handle of the one that is driven."""
+        return str(await self._get("window"))
+
+    async def turn_to(self, tab: str) -> None:
+        await self._post("window", {"handle": tab})
+
     async def ask(self, script: str, *arguments: object) -> object:
         """What a script of one ``return`` gives."""
         return await self._post("execute/sync", {"script": script, "args": list(arguments)})
@@ -80,6 +94,10 @@ class Browser:
         feature = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         await self._command("Emulation.setEmulatedMedia", {"features": [feature]})
 
+    async def before_each_page(self, script: str) -> None:
+        """Run a script in each page before its own."""
+        await self._command("Page.addScriptToEvaluateOnNewDocument", {"source": script})
+
     async def screenshot(self, path: Path) -> None:
         answer = await self._command("Page.captureScreenshot", {"captureBeyondViewport": True})
         assert isinstance(answer, dict)
@@ -99,8 +117,13 @@ class Browser:
     async def _command(self, name: str, parameters: object) -> object:
         return await self._post("goog/cdp/execute", {"cmd": name, "params": parameters})
 
+    async def _get(self, path: str) -> object:
+        return self._value(await self.client.get(f"/session/{self.session}/{path}"))
+
     async def _post(self, path: str, body: object) -> object:
-        answer = await self.client.post(f"/session/{self.session}/{path}", json=body)
+        return self._value(await self.client.post(f"/session/{self.session}/{path}", json=body))
+
+    def _value(self, answer: httpx.Response) -> object:
         value: object = answer.json()["value"]
         assert answer.status_code == 200, value
         return value

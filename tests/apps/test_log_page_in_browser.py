@@ -93,6 +93,20 @@ async def test_in_a_browser(tmp_path: Path, browser: Browser) -> None:
             await browser.until("document.getElementById('connection').className === 'bad'")
 
 
+async def test_more_tabs_than_a_browser_has_connections(tmp_path: Path, browser: Browser) -> None:
+    async with node(tmp_path, "chat") as here, opened(here, browser):
+        here.say("chat", "before the others")
+        await browser.until(f"{SHOWN}.includes('before the others')")
+        address = str(await browser.ask("return location.href"))
+        for number in range(7):
+            await browser.open_tab(address)
+            await browser.until(f"{SHOWN}.includes('before the others')")
+            here.say("chat", f"number {number}.")
+            await browser.until(f"{SHOWN}.includes('number {number}.')")
+        assert [await browser.ask(f"return {SHOWN}.split('number {number}.').length") for number in range(7)] == [2] * 7
+        assert await browser.ask("return document.querySelectorAll('#apps tr').length") == 1
+
+
 async def choose(browser: Browser, select: str, value: str) -> None:
     script = "const [id, value] = arguments; const it = document.getElementById(id); it.value = value; "
     await browser.ask(script + "it.dispatchEvent(new Event('input'))", select, value)

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 from anyio import create_task_group
+from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from skywire.app.local_ports import LocalPorts
+from skywire.app.page_tokens import PageSession
 from skywire.app.web import WebPage, serving_page
 from skywire.http.server import HttpServer
 from skywire.net.address import HostPort
@@ -22,19 +24,20 @@ from tests.loops import of_programs as anyio_backend  # noqa: F401 - a fixture
 pytestmark = pytest.mark.anyio
 
 LOOPBACK = HostPort("127.0.0.1", 0)
-HEAD = '<!DOCTYPE html><html lang="en"><meta charset="utf-8"><link rel="icon" href="/icon"><title>waiting</title>'
+HEAD = '<!DOCTYPE html><html lang="en"><meta charset="utf-8"><link rel="icon" href="icon"><title>waiting</title>'
 
 
 async def form(scope: Scope, receive: Receive, send: Send) -> None:
     """A page with a form, a script in it that must not run, and one of its own."""
     request = Request(scope, receive)
     response: Response = HTMLResponse(
-        f"{HEAD}<script>document.title = 'inline'</script><script src='/own.js'></script>"
-        "<form method='post' action='/post'><button>Send</button></form>"
+        f"{HEAD}<script>document.title = 'inline'</script><script src='own.js'></script>"
+        "<form method='post' action='post'><button>Send</button></form>"
     )
-    if scope["path"] == "/own.js":
+    path = request.url.path.removeprefix(scope.get("root_path", ""))
+    if path == "/own.js":
         response = PlainTextResponse("document.title += ' own'", media_type="text/javascript")
-    elif scope["path"] == "/icon":
+    elif path == "/icon":
         response = Response(status_code=204)
     elif request.method == "POST":
         response = PlainTextResponse(f"posted {len(await request.body())}")
@@ -77,10 +80,11 @@ async def opened(browser: Browser, reached: list[str]) -> AsyncIterator[WebPage]
     """The page in the browser, with what has got through the check."""
 
     async def noted(scope: Scope, receive: Receive, send: Send) -> None:
-        reached.append(f"{scope['method']} {scope['path']}")
+        reached.append(f"{scope['method']} {scope['path'].removeprefix(scope.get('root_path', ''))}")
         await form(scope, receive, send)
 
-    async with serving_page(noted, LOOPBACK, ports=LocalPorts(), owner="chat", label="page") as page:
+    session = PageSession()
+    async with serving_page(noted, LOOPBACK, ports=LocalPorts(), session=session, owner="chat", label="page") as page:
         await browser.open(page.url)
         await browser.until("document.title.includes('own')")
         yield page
@@ -94,7 +98,8 @@ async def browser(tmp_path: Path) -> AsyncIterator[Browser]:
 
 async def test_a_page_works_for_who_was_given_its_address(browser: Browser) -> None:
     async with opened(browser, []) as page:
-        assert await browser.ask("return location.href") == f"http://{page.address}/"
+        assert await browser.ask("return location.origin") == f"http://{page.address}"
+        assert await browser.ask("return location.search + location.hash") == "", "no token stays in the address"
         assert await browser.ask("return document.title") == "waiting own", "only scripts that are files run"
         assert await browser.ask("return document.cookie") == "", "no script sees the cookie"
         await browser.click("button")
@@ -114,4 +119,26 @@ async def test_the_page_of_another_port_gets_nothing(browser: Browser) -> None:
         await browser.until("document.body.innerText.includes('answers no other page')")
         # The browser looks for icons by itself, also for what shows the refusal.
         assert set(reached) <= {"GET /favicon.ico", "GET /icon"}
+        task_group.cancel_scope.cancel()
+
+
+async def test_what_else_serves_pages_here_gets_no_cookie_of_it(browser: Browser) -> None:
+    cookies: list[str] = []
+
+    async def greedy(scope: Scope, receive: Receive, send: Send) -> None:
+        cookies.append(Headers(scope=scope).get("cookie", ""))
+        # A page that leads to itself: all that a browser keeps for this host comes along.
+        script = "<script>if (location.hash) document.title = 'twice'; else { location.hash = 'x'; location.reload() }"
+        await HTMLResponse(f"{HEAD}{script}</script>")(scope, receive, send)
+
+    async with opened(browser, []) as page, create_task_group() as task_group:
+        inside = await browser.ask("return location.href")
+        server = HttpServer(greedy, listen=[LOOPBACK])
+        await task_group.start(server.serve)
+        await browser.open(f"http://{server.addresses[0]}/")
+        await browser.until("document.title === 'twice'")
+        assert set(cookies) == {""}
+        await browser.open(str(inside))
+        await browser.until("document.title.includes('own')")
+        assert page.requests > 2
         task_group.cancel_scope.cancel()

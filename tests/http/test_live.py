@@ -53,6 +53,14 @@ async def test_it_ends_when_the_time_is_up_and_so_does_its_connection(place: Pla
         assert (await read_all(stream)).endswith(b"tock \r\n0\r\n\r\n")
 
 
+async def test_who_asks_for_the_head_alone_gets_it_and_its_end(place: Place) -> None:
+    app = Ticking()
+    async with place(app) as served, served.connect() as stream:
+        await stream.send(get(method="HEAD"))
+        assert (await read_all(stream)).startswith(b"HTTP/1.1 200 OK\r\n")
+        assert not app.over.is_set()
+
+
 async def test_it_ends_when_there_is_no_more(place: Place) -> None:
     async def once(give: Give) -> None:
         await give(b"all")

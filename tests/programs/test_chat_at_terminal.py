@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
+import termios
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +23,7 @@ from tests.programs.screen import Terminal, at_terminal
 
 HOSTILE = "\x1b[2J\x1b]0;owned\x07\x9b31m\rover\u202egpj.exe\x00\nfake: line"
 HARMLESS = r"\x1b[2J\x1b]0;owned\x07\x9b31m\rover\u202egpj.exe\x00"
-CTRL_C, CTRL_D, ALT_ENTER = "\x03", "\x04", "\x1b\r"
+CTRL_C, CTRL_D, CTRL_Z, ALT_ENTER = "\x03", "\x04", "\x1a", "\x1b\r"
 
 
 @pytest.fixture(scope="module")
@@ -154,6 +157,7 @@ def test_what_is_not_sent_can_be_sent_again(machine: Machine, chat: MemoryChat, 
     with talking(machine, str(BOB)) as terminal:
         terminal.type("x" * 4097 + "\r")
         terminal.until("not sent: a message has 1 to 4096 bytes")
+        terminal.until("xxxx")  # there again, to be changed
         assert chat.count == 0
         terminal.type(CTRL_C)  # takes back what is written
         terminal.until_gone("xxxx")
@@ -161,6 +165,30 @@ def test_what_is_not_sent_can_be_sent_again(machine: Machine, chat: MemoryChat, 
         terminal.until("you: short")
         terminal.type(CTRL_C)
         assert terminal.end() == 130
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_who_is_killed_leaves_the_terminal_as_it_was(machine: Machine, node: Served, number: signal.Signals) -> None:
+    echoing = termios.ECHO | termios.ICANON
+    with talking(machine, str(BOB)) as terminal:
+        assert termios.tcgetattr(terminal.descriptor)[3] & echoing == 0
+        terminal.type("half a mess")
+        terminal.until("> half a mess")
+        os.kill(terminal.pid, number)
+        assert terminal.end() == 128 + number
+        assert termios.tcgetattr(terminal.descriptor)[3] & echoing == echoing
+        assert terminal.received.rindex(b"\x1b[?2004l") > terminal.received.rindex(b"\x1b[?2004h"), "as pastes were"
+        assert terminal.received.rindex(b"\x1b[?25h") > terminal.received.rindex(b"\x1b[?25l"), "and the cursor"
+
+
+def test_ctrl_z_is_no_part_of_a_message(machine: Machine, chat: MemoryChat, node: Served) -> None:
+    with talking(machine, str(BOB)) as terminal:
+        terminal.type(f"before{CTRL_Z}")
+        terminal.type(" and after\r")
+        terminal.until("you: before and after")
+        terminal.type(CTRL_D)
+        assert terminal.end() == 0
+        assert [each.text for each in chat.sent()] == ["before and after"]
 
 
 def test_a_node_that_ends_ends_the_conversation(machine: Machine, chat: MemoryChat) -> None:

@@ -1,16 +1,14 @@
-"""The page of the log server: three files, and a stream of events that fills them."""
+"""The page of the log server: its files, and a stream of events that fills them."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, final
 
 from anyio import move_on_after
 from anyio.abc import TaskGroup
 from starlette.requests import Request
-from starlette.responses import Response
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp
 
@@ -18,6 +16,7 @@ from skywire.app import FacilityAbsent
 from skywire.app.api import VisorAPI
 from skywire.app.feed import Feed
 from skywire.app.logs import LogLine
+from skywire.app.page_content import page_content
 from skywire.apps.log_server.facts import Facts, Json
 from skywire.apps.log_server.log_query import inert
 from skywire.apps.log_server.log_sources import LogSource, LogTap, app_log, process_log
@@ -37,11 +36,6 @@ BACKLOG: Final = 500
 """Lines of the past that a page begins with."""
 LONGEST_ENTRY: Final = 2000
 """Characters of an entry that a page shows."""
-_FILES: Final[Mapping[str, tuple[str, str]]] = {
-    "/": ("index.html", "text/html; charset=utf-8"),
-    "/page.css": ("page.css", "text/css; charset=utf-8"),
-    "/page.js": ("page.js", "text/javascript; charset=utf-8"),
-}
 
 
 def page_app(facts: Facts) -> ASGIApp:
@@ -51,21 +45,9 @@ def page_app(facts: Facts) -> ASGIApp:
         stream = _Stream(facts, _since(request.headers.get("last-event-id", "")))
         return LiveResponse(stream.tell, seconds=STREAM_SECONDS, media_type="text/event-stream; charset=utf-8")
 
-    async def no_icon(_: Request) -> Response:
-        return Response(status_code=204)
-
-    routes = [_file(path, name, media_type) for path, (name, media_type) in _FILES.items()]
-    routes += [Route("/events", events, methods=["GET"]), Route("/favicon.ico", no_icon, methods=["GET"])]
-    return Router(routes, redirect_slashes=False)
-
-
-def _file(path: str, name: str, media_type: str) -> Route:
-    content = (Path(__file__).parent / "page" / name).read_bytes()
-
-    async def answer(_: Request) -> Response:
-        return Response(content, media_type=media_type)
-
-    return Route(path, answer, methods=["GET"])
+    content = page_content(Path(__file__).parent / "page")
+    routes = [Route(path, answer, methods=["GET"]) for path, answer in content.items()]
+    return Router([*routes, Route("/events", events, methods=["GET"])], redirect_slashes=False)
 
 
 def _since(mark: str) -> float:

@@ -15,6 +15,7 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp
 
+from skywire.app.page_content import page_content
 from skywire.app.typed_json import encode
 from skywire.apps.skychat.contract import Chat
 from skywire.apps.skychat.page_files import MOST_PIECE, PageFiles, Progress
@@ -32,6 +33,7 @@ from skywire.apps.skychat.page_requests import (
     answering,
     body,
     json_body,
+    path_of,
     public_key,
     query,
     refusal,
@@ -42,12 +44,6 @@ from skywire.http.live import LiveResponse
 STREAM_SECONDS: Final = 3600.0
 """After which a browser connects anew."""
 _ALL: Final = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
-_SCRIPTS: Final = ("page", "asking", "composer", "contacts", "conversation", "message", "parts")
-_FILES: Final[Mapping[str, tuple[str, str]]] = {
-    "/": ("index.html", "text/html; charset=utf-8"),
-    "/style.css": ("style.css", "text/css; charset=utf-8"),
-    **{f"/{name}.js": (f"{name}.js", "text/javascript; charset=utf-8") for name in _SCRIPTS},
-}
 
 
 def page_app(chat: Chat, uploads: Path) -> ASGIApp:
@@ -71,8 +67,7 @@ def page_app(chat: Chat, uploads: Path) -> ASGIApp:
         "/file": {"POST": asked.begin_file},
         "/upload/{key}": {"POST": asked.add_piece, "DELETE": asked.give_up},
         "/file/{peer}/{number}": {"GET": asked.file},
-        "/favicon.ico": {"GET": _no_icon},
-        **{path: {"GET": _content(name, media_type)} for path, (name, media_type) in _FILES.items()},
+        **{path: {"GET": answer} for path, answer in page_content(Path(__file__).parent / "page").items()},
     }
     routes = [Route(path, _by_method(methods), methods=_ALL) for path, methods in answers.items()]
     return Router([*routes, Route("/{path:path}", _nothing, methods=_ALL)], redirect_slashes=False)
@@ -85,7 +80,7 @@ def _by_method(methods: Mapping[str, Answer]) -> Answer:
     async def answer(request: Request) -> ASGIApp:
         chosen = answers.get("GET" if request.method == "HEAD" else request.method)
         if chosen is None:
-            refused = refusal(f"{request.url.path} takes {allowed}, not {request.method}", 405)
+            refused = refusal(f"{path_of(request)} takes {allowed}, not {request.method}", 405)
             refused.headers["allow"] = allowed
             return refused
         return await chosen(request)
@@ -94,20 +89,7 @@ def _by_method(methods: Mapping[str, Answer]) -> Answer:
 
 
 async def _nothing(request: Request) -> ASGIApp:
-    return refusal(f"there is no {request.url.path[:100]}", 404)
-
-
-async def _no_icon(_: Request) -> ASGIApp:
-    return Response(status_code=204)
-
-
-def _content(name: str, media_type: str) -> Answer:
-    content = (Path(__file__).parent / "page" / name).read_bytes()
-
-    async def answer(_: Request) -> ASGIApp:
-        return Response(content, media_type=media_type)
-
-    return answer
+    return refusal(f"there is no {path_of(request)[:100]}", 404)
 
 
 @final

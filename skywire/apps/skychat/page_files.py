@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import secrets
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +21,7 @@ from skywire.apps.skychat.contract import Chat, ChatMessage, Delivery, Direction
 from skywire.apps.skychat.page_requests import MOST_HISTORY, RequestRefused
 from skywire.errors import SkywireError
 from skywire.keys import PubKey
+from skywire.transfer import safe_name
 
 Ts = TypeVarTuple("Ts")
 
@@ -30,8 +32,8 @@ MOST_KEPT: Final = 16 << 30
 MOST_PIECE: Final = 1 << 20
 MOST_AT_A_TIME: Final = 16
 """Uploads that have begun; the oldest makes room."""
-_LONGEST_NAME: Final = 200
-"""Bytes of a file's name; file systems take 255."""
+IDLE_SECONDS: Final = 600.0
+"""Without a piece after which an upload is given up: its page was closed."""
 _RECORD: Final = "sent.json"
 """Beside each file that was offered: which message carries it."""
 _UNKNOWN: Final = 0
@@ -48,6 +50,7 @@ class _Upload:
     size: int
     text: str
     done: int = 0
+    moved: float = field(default_factory=time.monotonic)
     lock: Lock = field(default_factory=Lock)
 
 
@@ -88,7 +91,7 @@ class PageFiles:
         Raises:
             RequestRefused: it is too large, or has no name.
         """
-        _check_name(name)
+        name = _plain(name)
         if not 0 <= size <= LARGEST:
             raise RequestRefused(f"a file has at most {LARGEST} bytes, this has {size}", 413)
         await self._tidy()
@@ -121,6 +124,7 @@ class PageFiles:
                 raise RequestRefused(f"the file was said to have {upload.size} bytes, this is more")
             await _on_disk(_append, upload.path, offset, piece)
             upload.done += len(piece)
+            upload.moved = time.monotonic()
             return await self._sent_if_whole(key, upload)
 
     async def give_up(self, key: str) -> None:
@@ -173,7 +177,10 @@ class PageFiles:
         return next((each for each in found if each.number == number), None)
 
     async def _tidy(self) -> None:
-        """Remove what peers have fetched or will not, and what broke off before this process began."""
+        """Remove what peers have fetched or will not, and what broke off."""
+        for key, upload in list(self._uploads.items()):
+            if time.monotonic() - upload.moved > IDLE_SECONDS:
+                await self.give_up(key)
         for key, peer, number in await to_thread.run_sync(lambda: list(_records(self._folder))):
             if number == _UNKNOWN and (peer is not None or key in self._begun):
                 continue
@@ -189,11 +196,11 @@ def _is_over(message: ChatMessage) -> bool:
     return file.done >= file.size and message.delivery is not Delivery.QUEUED
 
 
-def _check_name(name: str) -> None:
-    if not 1 <= len(name.encode("utf-8", "replace")) <= _LONGEST_NAME or name in {".", ".."}:
-        raise RequestRefused(f"a file has a name of 1 to {_LONGEST_NAME} bytes")
-    if not name.isprintable() or "/" in name or "\\" in name:
-        raise RequestRefused("the name of a file has no slash, and nothing that cannot be shown")
+def _plain(name: str) -> str:
+    """The name that goes out: systems put spaces of all kinds into names, and what else is not safe is replaced."""
+    if not name:
+        raise RequestRefused("a file has a name")
+    return safe_name("".join(" " if each.isspace() else each for each in name))
 
 
 async def _on_disk(function: Callable[[*Ts], object], *args: *Ts) -> None:

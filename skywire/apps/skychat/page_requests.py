@@ -160,6 +160,11 @@ def refusal(text: str, status: int) -> Response:
     return JSONResponse({"error": " ".join(text.split())}, status)
 
 
+def path_of(request: Request) -> str:
+    """What it asks for, in the folder where the page is."""
+    return request.url.path.removeprefix(str(request.scope.get("root_path", "")))
+
+
 async def body(request: Request, most: int) -> bytes:
     """The whole body of a request.
 
@@ -170,7 +175,7 @@ async def body(request: Request, most: int) -> bytes:
     async for piece in request.stream():
         received += piece
         if len(received) > most:
-            raise RequestRefused(f"a request to {request.url.path} has at most {most} bytes", 413)
+            raise RequestRefused(f"a request to {path_of(request)} has at most {most} bytes", 413)
     return bytes(received)
 
 

@@ -36,6 +36,7 @@ class Store:
         self._database = database
         self._limits = limits
         self._changed = Event()
+        self._is_over = False
 
     async def write(
         self,
@@ -199,8 +200,14 @@ class Store:
         return await self._database.run(rows.with_files)
 
     async def changed(self, since: int, limit: int) -> tuple[ChatMessage, ...]:
-        """Messages that have changed since, in the order of their changes; waits until there is one."""
+        """Messages that have changed since, in the order of their changes; waits until there is one.
+
+        Raises:
+            ChatError: the store is closed.
+        """
         while True:
+            if self._is_over:
+                raise ChatError("the chat has ended")
             changed = self._changed
             found = await self._database.run(lambda database: rows.changed(database, since, limit))
             if found:
@@ -242,6 +249,11 @@ class Store:
 
         return await self._database.run(work)
 
+    def end(self) -> None:
+        """Tell who waits for changes that there will be none."""
+        self._is_over = True
+        self._changed.set()
+
     async def _write(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Change something, and tell who waits for changes."""
         try:
@@ -266,8 +278,10 @@ async def opened(path: Path, limits: StoreLimits = StoreLimits()) -> AsyncIterat
         ChatError: see :meth:`skywire.apps.skychat.database.Database.open`.
     """
     database = await Database.open(path)
+    store = Store(database, limits)
     try:
-        yield Store(database, limits)
+        yield store
     finally:
+        store.end()
         with CancelScope(shield=True):
             await database.close()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import shutil
+import signal
+from collections.abc import AsyncIterator
 from contextlib import aclosing, suppress
 from typing import Final, final
 
-from anyio import Event, sleep
+from anyio import CancelScope, Event, open_signal_receiver, sleep
 from prompt_toolkit import PromptSession, print_formatted_text
 from prompt_toolkit.application import run_in_terminal
 from prompt_toolkit.formatted_text import FormattedText
@@ -29,8 +31,8 @@ from skywire.apps.skychat.contract import ChatMessage, Contact, Delivery, Direct
 from skywire.apps.skychat.terminal_text import YOU, body, clock, day, excerpt, name_of, one_line
 from skywire.net.background import Background
 
-INTERRUPTED: Final = 130
-"""The exit code of who is ended by Ctrl-C."""
+BY_SIGNAL: Final = 128
+"""To which the number of a signal is added, for the exit code of who is ended by it."""
 LOOK_SECONDS: Final = 3.0
 """Between two looks at whether the peer is there."""
 MOST_REFUSED: Final = 2
@@ -61,17 +63,29 @@ class Talk:
         self._marked: list[ChatMessage] = []
         self._news = Event()
         self._prompt: PromptSession[str] = PromptSession(
-            erase_when_done=True, key_bindings=_bindings(), bottom_toolbar=self._foot
+            erase_when_done=True, key_bindings=_bindings(), bottom_toolbar=self._foot, enable_suspend=True
         )
 
     async def run(self) -> int:
         """Talk until Ctrl-D; gives the exit code."""
+        code = 0
         since = await self._show_past()
-        async with Background() as tasks:
-            tasks.start_soon(self._follow, since)
-            tasks.start_soon(self._tell_marks)
-            tasks.start_soon(self._look)
-            return await self._listen()
+        # A signal that just killed it would leave the terminal as drawing needs it.
+        with open_signal_receiver(signal.SIGTERM, signal.SIGHUP) as signals, CancelScope() as talking:
+
+            async def end_by_signal(signals: AsyncIterator[signal.Signals]) -> None:
+                nonlocal code
+                async for number in signals:
+                    code = BY_SIGNAL + number
+                    talking.cancel()
+
+            async with Background() as tasks:
+                tasks.start_soon(end_by_signal, signals)
+                tasks.start_soon(self._follow, since)
+                tasks.start_soon(self._tell_marks)
+                tasks.start_soon(self._look)
+                code = await self._listen()
+        return code
 
     async def _show_past(self) -> int:
         """Show the newest messages; gives the change behind which nothing has been seen."""
@@ -99,7 +113,7 @@ class Talk:
             except EOFError:
                 return 0
             except KeyboardInterrupt:
-                return INTERRUPTED
+                return BY_SIGNAL + signal.SIGINT
             draft = ""
             if not text.strip():
                 continue
@@ -178,7 +192,7 @@ class Talk:
                     await self._print((_FAINT, f"      {delivery.value}: {what}"))
 
     async def _look(self) -> None:
-        """See whether the peer is there, and whether the chat is: what it tells of changes does not end with it."""
+        """See whether the peer is there, and whether the chat is: one that is cut off does not say that it ends."""
         refused = 0
         while True:
             await sleep(LOOK_SECONDS)

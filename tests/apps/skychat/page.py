@@ -10,6 +10,7 @@ from pathlib import Path
 import httpx
 
 from skywire.app.local_ports import LocalPorts
+from skywire.app.page_tokens import PageSession
 from skywire.app.web import WebPage, serving_page
 from skywire.apps.skychat.contract import Chat
 from skywire.apps.skychat.page_app import page_app
@@ -42,7 +43,8 @@ async def opened(chat: Chat, folder: Path) -> AsyncIterator[Opened]:
     """Serve the page while the block runs."""
     app = page_app(chat, folder / "uploads")
     where = HostPort("127.0.0.1", 0)
-    async with serving_page(app, where, ports=LocalPorts(), owner="skychat", label="page") as page:
+    session = PageSession()
+    async with serving_page(app, where, ports=LocalPorts(), session=session, owner="skychat", label="page") as page:
         proof = {"authorization": f"Bearer {page.url.partition('token=')[2]}"}
         async with httpx.AsyncClient(
             base_url=f"http://{page.address}", headers=proof, timeout=PATIENCE, trust_env=False

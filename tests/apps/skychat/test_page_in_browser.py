@@ -5,13 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import pytest
 from anyio import create_task_group
 
 from skywire.app.page_check import PageCheck
-from skywire.app.page_tokens import PageTokens
+from skywire.app.page_tokens import PageSession, PageTokens
 from skywire.apps.skychat.contract import ChatMessage, Delivery, FileOffer
 from skywire.apps.skychat.page_app import page_app
 from skywire.http.server import HttpServer
@@ -213,24 +215,38 @@ def chat_name() -> str:
     return str(BOB)[:8]
 
 
-async def test_a_lost_connection_is_said_and_resumed_without_doubles(tmp_path: Path, browser: Browser) -> None:
-    chat = MemoryChat()
-    chat.receive("before")
-    async with await listen_on(HostPort("127.0.0.1", 0)) as listener:
-        ((host, port),) = listener.addresses
-    where = HostPort(host, port)
-    tokens = PageTokens()
-    check = PageCheck(page_app(chat, tmp_path / "uploads"), where, "skychat", tokens)
+@dataclass
+class ComingAndGoing:
+    """A page whose app ends and runs again, at the same port."""
+
+    check: PageCheck
+    where: HostPort
+
+    @classmethod
+    async def at_some_port(cls, chat: MemoryChat, folder: Path) -> Self:
+        async with await listen_on(HostPort("127.0.0.1", 0)) as listener:
+            ((host, port),) = listener.addresses
+        where = HostPort(host, port)
+        return cls(PageCheck(page_app(chat, folder / "uploads"), where, "skychat", PageTokens(PageSession())), where)
+
+    @property
+    def address(self) -> str:
+        return f"http://{self.where}/?token={self.check.tokens.issue()}"
 
     @asynccontextmanager
-    async def served() -> AsyncIterator[None]:
+    async def served(self) -> AsyncIterator[None]:
         async with create_task_group() as task_group:
-            await task_group.start(HttpServer(check, listen=[where]).serve)
+            await task_group.start(HttpServer(self.check, listen=[self.where]).serve)
             yield
             task_group.cancel_scope.cancel()
 
-    async with served():
-        await browser.open(f"http://{where}/?token={tokens.issue()}")
+
+async def test_a_lost_connection_is_said_and_resumed_without_doubles(tmp_path: Path, browser: Browser) -> None:
+    chat = MemoryChat()
+    chat.receive("before")
+    page = await ComingAndGoing.at_some_port(chat, tmp_path)
+    async with page.served():
+        await browser.open(page.address)
         await browser.until(LIVE)
         await choose(browser, chat_name())
         chat.receive("live")
@@ -241,7 +257,7 @@ async def test_a_lost_connection_is_said_and_resumed_without_doubles(tmp_path: P
     assert await browser.ask("return document.getElementById('text').value") == "a draft"
     chat.receive("meanwhile")
     chat.change(next(iter(chat.messages.values())), text="before, edited")
-    async with served():
+    async with page.served():
         await browser.until(f"{LIVE} && document.getElementById('banner').hidden")
         await browser.until(f"{MESSAGES}.includes('meanwhile')")
         texts = await browser.ask("return [...document.querySelectorAll('.text')].map((each) => each.textContent)")
@@ -249,6 +265,19 @@ async def test_a_lost_connection_is_said_and_resumed_without_doubles(tmp_path: P
         await browser.type("#text", ENTER)
         await browser.until(f"{MESSAGES}.includes('a draft')")
         assert [each.text for each in chat.sent()] == ["a draft"]
+
+
+async def test_who_is_in_no_more_is_told_what_to_do(tmp_path: Path, browser: Browser) -> None:
+    chat = MemoryChat()
+    page = await ComingAndGoing.at_some_port(chat, tmp_path)
+    async with page.served():
+        await browser.open(page.address)
+        await browser.until(LIVE)
+    check = PageCheck(page_app(chat, tmp_path / "uploads"), page.where, "skychat", PageTokens(PageSession()))
+    async with ComingAndGoing(check, page.where).served():  # another process
+        await browser.until("document.getElementById('banner').innerText.includes('ask for its address again')")
+        await browser.ask("location.reload()")
+        await browser.until("document.body.innerText.includes('skywire app skychat page')")
 
 
 async def test_files_go_and_come(tmp_path: Path, browser: Browser) -> None:
@@ -360,3 +389,114 @@ async def play(chat: MemoryChat) -> None:
 async def written(chat: MemoryChat, text: str, at: float, reply_to: str = "") -> ChatMessage:
     sent = await chat.send(BOB, text, reply_to=reply_to)
     return chat.change(chat.messages[sent.id], time=at)
+
+
+async def test_more_tabs_than_a_browser_has_connections(tmp_path: Path, browser: Browser) -> None:
+    chat = MemoryChat()
+    chat.meet(BOB, alias="Bob")
+    async with shown(chat, browser, tmp_path):
+        first = await browser.tab()
+        address = str(await browser.ask("return location.href"))
+        await choose(browser, "Bob")
+        for number in range(7):
+            await browser.open_tab(address)
+            await browser.until(LIVE)
+            await choose(browser, "Bob")
+            chat.receive(f"number {number}")
+            await browser.until(f"{MESSAGES}.includes('number {number}')")
+        await browser.type("#text", f"to all tabs{ENTER}")
+        await browser.until(f"{MESSAGES}.includes('to all tabs')")
+        await browser.turn_to(first)
+        await browser.until(f"{MESSAGES}.includes('to all tabs') && {COUNT} === 8")
+        assert await browser.complaints() == []
+
+
+async def test_a_browser_without_shared_workers_has_a_stream_of_each_tab(tmp_path: Path, browser: Browser) -> None:
+    chat = MemoryChat()
+    chat.meet(BOB, alias="Bob")
+    await browser.before_each_page("delete globalThis.SharedWorker")
+    async with shown(chat, browser, tmp_path):
+        await choose(browser, "Bob")
+        chat.receive("there it is")
+        await browser.until(f"{MESSAGES}.includes('there it is')")
+        assert await browser.complaints() == []
+
+
+async def test_the_focus_stays_where_it_is_when_a_message_changes(tmp_path: Path, browser: Browser) -> None:
+    chat = MemoryChat()
+    chat.meet(BOB, alias="Bob")
+    sent = await written(chat, "look at me", time.time())
+    focus = "return document.activeElement.textContent"
+    async with shown(chat, browser, tmp_path):
+        await choose(browser, "Bob")
+        await browser.until(f"{MESSAGES}.includes('look at me')")
+        await browser.ask("document.querySelector('.ours .small').focus()")
+        assert await browser.ask(focus) == "Reply"
+        chat.change(sent, delivery=Delivery.DELIVERED)
+        await browser.until(f"{MESSAGES}.includes('delivered')")
+        assert await browser.ask(focus) == "Reply"
+        await browser.ask("document.querySelector('.ours button:last-child').focus()")
+        await browser.press(ENTER)
+        assert await browser.ask(focus) == "Really?"
+        await browser.press(ENTER)
+        await browser.until("document.querySelector('.ours .gone') !== null")
+        assert await browser.ask("return document.activeElement.className") == "message ours"
+
+
+async def test_a_conversation_that_was_opened_without_connection_comes_with_it(
+    tmp_path: Path, browser: Browser
+) -> None:
+    chat = MemoryChat()
+    chat.receive("there all the time")
+    page = await ComingAndGoing.at_some_port(chat, tmp_path)
+    async with page.served():
+        await browser.open(page.address)
+        await browser.until(LIVE)
+    await browser.until("!document.getElementById('banner').hidden")
+    assert (
+        await browser.ask(
+            "return document.querySelector('.contact .presence').checkVisibility({visibilityProperty: true})"
+        )
+        is False
+    )
+    await choose(browser, chat_name())
+    await browser.until("document.getElementById('trouble').textContent.includes('no connection')")
+    assert await browser.ask("return document.getElementById('no-messages').hidden"), "nobody knows"
+    async with page.served():
+        await browser.until(f"{MESSAGES}.includes('there all the time')")
+        assert await browser.ask("return document.getElementById('trouble').textContent") == ""
+        assert (
+            await browser.ask(
+                "return document.querySelector('.contact .presence').checkVisibility({visibilityProperty: true})"
+            )
+            is True
+        )
+
+
+DROP = """
+const [name, text] = arguments;
+const carried = new DataTransfer();
+carried.items.add(new File([text], name));
+const drop = new DragEvent('drop', { dataTransfer: carried, bubbles: true, cancelable: true });
+document.getElementById('messages').dispatchEvent(drop);
+return drop.defaultPrevented;
+"""
+
+
+async def test_a_file_that_is_dropped_is_sent_and_one_at_a_time(tmp_path: Path, browser: Browser) -> None:
+    chat = MemoryChat()
+    async with shown(chat, browser, tmp_path):
+        chat.receive("send it")
+        assert await browser.ask(DROP, "nobody is chosen", "x") is True, "or the browser would go to the file"
+        await choose(browser, chat_name())
+        await browser.ask(
+            "globalThis.fetched = fetch; "
+            "fetch = (...all) => new Promise((go) => { globalThis.go = () => go(fetched(...all)); })"
+        )
+        assert await browser.ask(DROP, "one.txt", "the first") is True
+        await browser.until("globalThis.go")
+        await browser.ask(DROP, "two.txt", "the second")
+        await browser.until("document.getElementById('trouble').textContent.includes('one at a time')")
+        await browser.ask("fetch = fetched; go()")
+        await browser.until(f"{MESSAGES}.includes('one.txt')")
+        assert [each.read_text() for each in chat.offered] == ["the first"]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from anyio import create_task_group, fail_after, open_process
+from anyio import create_task_group, fail_after, open_process, wait_all_tasks_blocked
 from anyio.lowlevel import checkpoint
 
 from skywire.apps.skychat.contract import ChatError, Delivery, Direction, FileOffer
@@ -33,6 +33,25 @@ def id_of(number: int) -> str:
 
 async def texts(store: Store) -> list[str]:
     return [each.text for each in await store.history(None, 0, 500)]
+
+
+async def test_who_waits_for_changes_is_told_when_there_will_be_none(tmp_path: Path) -> None:
+    told: list[str] = []
+    async with create_task_group() as tasks:
+
+        async def wait() -> None:
+            with pytest.raises(ChatError, match="the chat has ended"):
+                await store.changed(0, 1)
+            told.append("ended")
+
+        async with opened(tmp_path / "chat.db") as store:
+            tasks.start_soon(wait)
+            await wait_all_tasks_blocked()
+        with fail_after(PATIENCE):
+            while not told:
+                await checkpoint()
+    with pytest.raises(ChatError, match="the chat has ended"):
+        await store.changed(0, 1)
 
 
 async def test_every_change_has_the_next_number_and_is_told_once(tmp_path: Path) -> None:

@@ -1,9 +1,11 @@
-"use strict";
-
 // Whatever comes from the node was written by strangers: it is put in as text, never as markup.
+
+import { follow } from "./stream.js";
 
 const MOST_KEPT = 5000;
 const MOST_SHOWN = 1000;
+// What a tab is told that is opened later.
+const KEPT = { apps: 1, line: MOST_SHOWN, dropped: 0 };
 const BATCH_MILLISECONDS = 100;
 const LEVELS = [[40, "error", "Error"], [30, "warning", "Warning"], [20, "info", "Info"], [0, "debug", "Debug"]];
 
@@ -193,36 +195,15 @@ function setPaused(paused) {
   }
 }
 
-function listen() {
-  const source = new EventSource("events");
-  let hasTrouble = false;
-  source.addEventListener("open", () => {
-    hasTrouble = false;
-  });
-  source.addEventListener("apps", (event) => {
+const TOLD = {
+  apps(rows) {
     sayConnection("Live", "good");
-    showApps(JSON.parse(event.data));
-  });
-  source.addEventListener("line", (event) => keep(JSON.parse(event.data)));
-  source.addEventListener("dropped", (event) => {
-    const { count } = JSON.parse(event.data);
-    keep({ note: `${count} ${count === 1 ? "line" : "lines"} dropped: they came too fast` });
-  });
-  source.addEventListener("trouble", (event) => {
-    hasTrouble = true;
-    sayConnection(JSON.parse(event.data).reason, "bad");
-  });
-  source.addEventListener("error", () => {
-    if (hasTrouble) {
-      return;
-    }
-    if (source.readyState === EventSource.CLOSED) {
-      sayConnection("This page is not open to you any more; ask for its address again", "bad");
-    } else {
-      sayConnection("Connection lost, trying again", "bad");
-    }
-  });
-}
+    showApps(rows);
+  },
+  line: keep,
+  dropped: ({ count }) => keep({ note: `${count} ${count === 1 ? "line" : "lines"} dropped: they came too fast` }),
+  trouble: ({ reason }) => sayConnection(reason, "bad"),
+};
 
 log.addEventListener("scroll", () => {
   followsEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 40;
@@ -237,4 +218,4 @@ for (const id of ["app", "level", "search"]) {
 }
 byId("pause").addEventListener("click", () => setPaused(!isPaused));
 sayCount();
-listen();
+follow("events", KEPT, (name, data) => TOLD[name](data));

@@ -1,5 +1,7 @@
 // What the page asks of the app, and what the app tells it.
 
+import { follow } from "./stream.js";
+
 export class Refused extends Error {}
 
 async function answerOf(response) {
@@ -52,26 +54,9 @@ export function forget(path) {
   return fetched(path, { method: "DELETE" });
 }
 
-// A browser connects again by itself, and names the last change that it has got.
-export function listen({ onHello, onMessage, onContacts, onTrouble }) {
-  const source = new EventSource("sse");
-  let hasTrouble = false;
-  const told = (name, act) => source.addEventListener(name, (event) => act(JSON.parse(event.data)));
-  told("hello", (hello) => {
-    hasTrouble = false;
-    onHello(hello);
-  });
-  told("message", onMessage);
-  told("contacts", onContacts);
-  told("trouble", ({ reason }) => {
-    hasTrouble = true;
-    onTrouble(reason);
-  });
-  source.addEventListener("error", () => {
-    if (source.readyState === EventSource.CLOSED) {
-      onTrouble("This page is not open to you any more; ask for its address again");
-    } else if (!hasTrouble) {
-      onTrouble("Connection lost, trying again");
-    }
-  });
+// Who comes later is told the last greeting and the contacts; messages are asked for.
+const KEPT = { hello: 1, contacts: 1, message: 0 };
+
+export function listen(told) {
+  follow("sse", KEPT, (name, data) => told[name](data));
 }

@@ -24,7 +24,13 @@ export class Composer {
       this.send();
     });
     byId("no-reply").addEventListener("click", () => this.answer(null));
-    byId("file").addEventListener("change", () => this.sendFile());
+    byId("file").addEventListener("change", () => {
+      const [file] = byId("file").files;
+      byId("file").value = "";
+      this.sendFile(file);
+    });
+    document.addEventListener("dragover", (event) => event.preventDefault());
+    document.addEventListener("drop", (event) => this.dropped(event));
     byId("stop-sending").addEventListener("click", () => this.upload?.stop.abort());
   }
 
@@ -100,10 +106,28 @@ export class Composer {
     this.text.focus();
   }
 
-  async sendFile() {
-    const file = byId("file").files[0];
-    byId("file").value = "";
-    if (!file || this.upload) {
+  // Without this a browser leaves the page for what is dropped on it.
+  dropped(event) {
+    const items = [...event.dataTransfer.items];
+    if (items.some((item) => item.kind === "string") && event.target === this.text) {
+      return; // words
+    }
+    event.preventDefault();
+    if (items.some((item) => item.webkitGetAsEntry?.()?.isDirectory)) {
+      say("trouble", "A folder cannot be sent; make one file of it first.");
+    } else if (event.dataTransfer.files.length > 1) {
+      say("trouble", "Files are sent one at a time.");
+    } else {
+      this.sendFile(event.dataTransfer.files[0]);
+    }
+  }
+
+  async sendFile(file) {
+    if (!file || !this.peer) {
+      return;
+    }
+    if (this.upload) {
+      say("trouble", "Files are sent one at a time.");
       return;
     }
     this.upload = { stop: new AbortController() };

@@ -31,6 +31,7 @@ export class Conversation {
     this.last = 0;
     this.hasOlder = false;
     this.isAsking = false;
+    this.isMissing = false;
     this.followsEnd = true;
     this.wasAt = 0;
     this.toldRead = 0;
@@ -50,14 +51,17 @@ export class Conversation {
     this.isAsking = true;
     byId("no-messages").hidden = true;
     let messages = [];
+    let trouble = "";
     try {
       ({ messages } = await get("history", { peer, limit: STEP }));
     } catch (error) {
-      say("trouble", error.message);
+      trouble = error.message;
     }
     if (this.peer !== peer) {
       return;
     }
+    say("trouble", trouble);
+    this.isMissing = trouble !== "";
     this.isAsking = false;
     this.hasOlder = messages.length === STEP;
     const newer = [...this.come.values()];
@@ -121,7 +125,8 @@ export class Conversation {
   hear(message) {
     if (message.direction === "in" && message.delivery === "delivered" && message.change === message.number) {
       const text = message.file ? `file ${inertLine(message.file.name)}` : inertLine(message.text);
-      say("heard", `${nameOf(this.contactOf(message.peer))}: ${text.slice(0, LONGEST_HEARD)}`);
+      const heard = `${nameOf(this.contactOf(message.peer))}: ${text.slice(0, LONGEST_HEARD)}`;
+      byId("heard").replaceChildren(heard); // also when the same was heard before
     }
   }
 
@@ -155,7 +160,7 @@ export class Conversation {
         this.list.insertBefore(item, this.list.children[index] || null);
       }
     });
-    byId("no-messages").hidden = this.kept.length > 0 || this.isAsking;
+    byId("no-messages").hidden = this.kept.length > 0 || this.isAsking || this.isMissing;
     this.setCurrent(this.list.querySelector(".message[tabindex='0']") || this.list.querySelector(".message:last-child"));
     if (this.followsEnd) {
       this.scrollToEnd();

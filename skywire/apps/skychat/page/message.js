@@ -29,8 +29,13 @@ export class MessageView {
     item.className = `message ${isOurs ? "ours" : "theirs"}`;
     item.change = message.change;
     item.tabIndex = before ? before.tabIndex : -1;
+    const focused = item.contains(document.activeElement) ? document.activeElement.dataset.act || "" : null;
     const parts = [this.quote(message), this.text(message), message.file && !message.deleted ? this.file(message) : null];
     item.replaceChildren(make("span", "unseen", isOurs ? "You:" : "They:"), ...parts.filter(Boolean), this.foot(message, isOurs));
+    if (focused !== null) {
+      item.tabIndex = 0;
+      (item.querySelector(`[data-act="${focused}"]`) || item).focus({ preventScroll: true }); // else the keyboard would be nowhere
+    }
     return item;
   }
 
@@ -75,6 +80,7 @@ export class MessageView {
       const link = make("a", "download", "Save");
       link.href = `file/${message.peer}/${message.number}`;
       link.download = "";
+      link.dataset.act = "Save";
       link.setAttribute("aria-label", `Save ${inertLine(name)}`);
       box.append(link);
     }
@@ -114,6 +120,7 @@ export class MessageView {
       }
       for (const each of foot.querySelectorAll("button")) {
         each.setAttribute("aria-label", `${each.textContent}: ${excerpt(message)}`);
+        each.dataset.act = each.textContent;
         each.tabIndex = -1;
       }
     }

@@ -89,11 +89,12 @@ function sayConnection(text, isGood) {
   say("connection", text);
   byId("connection").className = isGood ? "good" : "bad";
   byId("banner").hidden = isGood;
+  document.body.classList.toggle("lost", !isGood); // who is there is not known then
   say("banner", isGood ? "" : `${text}. What you write stays here.`);
 }
 
 listen({
-  onHello({ resumed, status }) {
+  hello({ resumed, status }) {
     sayConnection("Live", true);
     say("own-key", status.public);
     if (isFirst) {
@@ -102,16 +103,16 @@ listen({
       if (last) {
         open(last);
       }
-    } else if (!resumed && conversation.peer) {
+    } else if (conversation.peer && (!resumed || conversation.isMissing)) {
       conversation.open(conversation.peer);
     }
   },
-  onMessage: (message) => conversation.take(message),
-  onContacts({ contacts: known }) {
+  message: (message) => conversation.take(message),
+  contacts({ contacts: known }) {
     contacts.show(known);
     showWho();
   },
-  onTrouble: (reason) => sayConnection(reason, false),
+  trouble: ({ reason }) => sayConnection(reason, false),
 });
 
 byId("back").addEventListener("click", close);
