@@ -25,7 +25,6 @@ F6 = "\ue036"
 ROWS = "document.querySelector('.xterm-rows').innerText.replaceAll('\\u00a0', ' ').replace(/ +$/gm, '')"
 STATE = "document.getElementById('connection').textContent"
 TROUBLE = "document.getElementById('trouble').textContent"
-SHOT = os.environ.get("SKYWIRE_SCREENSHOTS")
 
 
 @pytest.fixture
@@ -76,9 +75,12 @@ async def test_a_shell_with_sizes_vim_and_a_flood(here: Site, browser: Browser) 
         await sees(browser, "ä漢")
         await browser.write(f"clear; yes | head -n 200000; echo $((20+3)){ENTER}")
         await browser.until(f"/\\n23\\s*\\nready>\\s*$/.test({ROWS})")
-        await browser.write(f"clear; yes{ENTER}")
+        await browser.write(f"clear{ENTER}")
+        await browser.until(f"/^ready>\\s*$/.test({ROWS})")
+        await browser.write(f"yes{ENTER}")
         await sees(browser, "y\ny\ny")
         await browser.press(f"{CTRL}c")
+        await browser.until(f"/ready>\\s*$/.test({ROWS})")
         await browser.write(f"clear; echo calm{ENTER}")
         await browser.until(f"/^calm\\s*\\nready>\\s*$/.test({ROWS})")
         await browser.write(f"exit 5{ENTER}")
@@ -199,9 +201,28 @@ async def test_between_two_nodes(tmp_path: Path, browser: Browser) -> None:
         await connect(browser, far.partition("://")[2])
         await browser.write(f"echo $SKYWIRE_PTY_PEER; echo $((40+2)){ENTER}")
         await sees(browser, "\n42")
-        if SHOT:
-            await browser.screenshot(Path(SHOT) / "pty-page.png")
+        if folder := os.environ.get("SKYWIRE_SCREENSHOTS"):
+            await take_pictures(browser, Path(folder))
         await browser.write(f"exit{ENTER}")
         await browser.until(f"{TROUBLE} === 'Ended with exit status 0'")
     finally:
         await to_thread.run_sync(lambda: stack.__exit__(None, None, None))
+
+
+async def take_pictures(browser: Browser, folder: Path) -> None:
+    """For the documentation."""
+    await browser.look(width=900, dark=True)
+    await browser.write(f"PS1='\\[\\e[1;32m\\]far\\[\\e[0m\\]:~$ '; clear{ENTER}")
+    await browser.write(f"uname -so; stty size; printf '%s\\n' $SKYWIRE_PTY_PEER{ENTER}")
+    await browser.write("for c in 1 2 3 4 5 6; do printf '\\e[3%dm colour %d \\e[0m' $c $c; done; echo; seq -s ' ' 40")
+    await browser.write(ENTER)
+    await sees(browser, "39 40")
+    await browser.screenshot(folder / "pty-page.png")
+    await browser.look(width=390, dark=False)
+    await browser.write(f"clear; vim -u NONE -n -c 'set nocp ruler' note.txt{ENTER}")
+    await sees(browser, "note.txt")
+    await browser.write("iA note, written on a phone.")
+    await sees(browser, "on a phone.")
+    await browser.screenshot(folder / "pty-phone.png")
+    await browser.click("[data-key=Escape]")
+    await browser.write(f":q!{ENTER}")

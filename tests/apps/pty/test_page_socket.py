@@ -165,9 +165,7 @@ async def test_a_name_of_somebody_else_that_leads_here_gets_no_socket(page: WebP
 async def test_a_token_in_the_address_of_a_socket_opens_nothing(page: WebPage) -> None:
     token = page.url.partition("token=")[2]
     with pytest.raises(InvalidStatus) as refused:
-        await connect(
-            f"ws://{page.address}/socket?token={token}", origin=Origin(f"http://{page.address}"), proxy=None
-        )
+        await connect(f"ws://{page.address}/socket?token={token}", origin=Origin(f"http://{page.address}"), proxy=None)
     assert refused.value.response.status_code == 401
     assert (await ask_page(page.address, f"/?token={token}")).status == 303, "it was not used up"
 
