@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 from anyio import to_thread
 
+from skywire.app.page_tokens import PageSession
 from tests.apps.browser import Browser, browsing
 from tests.apps.pty.site import Site, site
 from tests.apps.test_log_page_in_browser import CONTRAST
@@ -24,6 +26,12 @@ TAB = "\ue004"
 F6 = "\ue036"
 ROWS = "document.querySelector('.xterm-rows').innerText.replaceAll('\\u00a0', ' ').replace(/ +$/gm, '')"
 STATE = "document.getElementById('connection').textContent"
+PASTE = """
+const clipboardData = new DataTransfer();
+clipboardData.setData("text/plain", arguments[0]);
+const event = new ClipboardEvent("paste", { clipboardData, bubbles: true, cancelable: true });
+document.querySelector(".xterm-helper-textarea").dispatchEvent(event);
+"""
 TROUBLE = "document.getElementById('trouble').textContent"
 
 
@@ -103,6 +111,31 @@ async def test_it_goes_on_when_the_websocket_was_lost(here: Site, browser: Brows
         await browser.write(ENTER)
         await sees(browser, "\nit is kept and typed meanwhile")
         assert await browser.ask(f"return {ROWS}.split('read y').length") == 2, "nothing is shown twice"
+
+
+async def test_much_is_pasted_and_nothing_of_it_lost(here: Site, browser: Browser) -> None:
+    lines = "".join(f"line {number} of what is pasted\n" for number in range(10000))
+    async with here.page() as page:
+        await browser.open(page.url)
+        await connect(browser)
+        await browser.write(f"clear; stty -echo; head -c {len(lines)} | md5sum; stty echo{ENTER}")
+        await browser.until(f"/^\\s*$/.test({ROWS})")
+        await browser.ask(PASTE, lines)
+        await sees(browser, hashlib.md5(lines.encode()).hexdigest())
+        await browser.ask("document.querySelector('.xterm-helper-textarea').focus()")
+        await browser.write(f"clear; echo copied{ENTER}")
+        await sees(browser, "copied\nready>")
+        assert await browser.complaints() == []
+
+
+async def test_a_page_that_is_not_open_any_more_says_so(here: Site, browser: Browser) -> None:
+    async with here.page() as page:
+        await browser.open(page.url)
+        await connect(browser)
+        where = page.address
+    here.session = PageSession(place=here.session.place)
+    async with here.page(where):
+        await browser.until(f"{TROUBLE}.includes('not open to you any more')")
 
 
 async def test_it_goes_on_when_the_page_is_loaded_again(here: Site, browser: Browser) -> None:
@@ -212,11 +245,16 @@ async def test_between_two_nodes(tmp_path: Path, browser: Browser) -> None:
 async def take_pictures(browser: Browser, folder: Path) -> None:
     """For the documentation."""
     await browser.look(width=900, dark=True)
-    await browser.write(f"PS1='\\[\\e[1;32m\\]far\\[\\e[0m\\]:~$ '; clear{ENTER}")
-    await browser.write(f"uname -so; stty size; printf '%s\\n' $SKYWIRE_PTY_PEER{ENTER}")
-    await browser.write("for c in 1 2 3 4 5 6; do printf '\\e[3%dm colour %d \\e[0m' $c $c; done; echo; seq -s ' ' 40")
-    await browser.write(ENTER)
-    await sees(browser, "39 40")
+    colours = "for c in 1 2 3 4 5 6; do printf '\\e[3%dm colour %d \\e[0m' $c $c; done; echo"
+    for line in (
+        "PS1='\\[\\e[1;32m\\]far\\[\\e[0m\\]:~$ '; clear",
+        "uname -so; stty size",
+        "printf 'this is for %s\\n' $SKYWIRE_PTY_PEER",
+        colours,
+        "seq -s ' ' 40",
+    ):
+        await browser.write(f"{line}{ENTER}")
+        await browser.until(f"/far:~\\$\\s*$/.test({ROWS})")
     await browser.screenshot(folder / "pty-page.png")
     await browser.look(width=390, dark=False)
     await browser.write(f"clear; vim -u NONE -n -c 'set nocp ruler' note.txt{ENTER}")

@@ -7,7 +7,9 @@ const PIECE = 16384;
 const FIRST_WAIT = 300; // milliseconds
 const LONGEST_WAIT = 5000;
 const MISTAKEN = 1008;
+const NOT_OPEN = 401;
 const LOST = "Connection lost, trying again";
+const CLOSED = "This page is not open to you any more; ask for its address again";
 
 export class Line {
   // `on` is told: began(line), show(bytes, done), state(text, good), over(text, canGoOn).
@@ -106,8 +108,18 @@ export class Line {
       return;
     }
     this.on.state(LOST, false);
-    this.timer = setTimeout(() => this.open(), this.wait);
+    this.timer = setTimeout(() => this.retry(), this.wait);
     this.wait = Math.min(2 * this.wait, LONGEST_WAIT);
+  }
+
+  // A websocket does not tell why it is refused.
+  async retry() {
+    const answer = await fetch("terminals").catch(() => null);
+    if (answer?.status === NOT_OPEN && this.socket) {
+      this.close(CLOSED, true);
+    } else if (this.socket) {
+      this.open();
+    }
   }
 
   // Input of the terminal, as bytes.

@@ -3,6 +3,8 @@
 import { Line } from "./line.js";
 import { Screen } from "./screen.js";
 
+const KEY = /[0-9a-f]{66}/i;
+const SHOWN = 10;
 const READ_ALOUD = "skywire-pty-read-aloud";
 const find = (id) => document.getElementById(id);
 let line = null;
@@ -47,7 +49,9 @@ function sit() {
 
 function connect(peer, id) {
   find("trouble").textContent = "";
-  find("title").textContent = peer ? `Terminal: ${peer}` : "Terminal: this node";
+  const short = peer.replace(KEY, (key) => `${key.slice(0, SHOWN)}\u2026`);
+  find("title").textContent = `Terminal: ${short || "this node"}`;
+  find("title").title = peer;
   sit();
   line = new Line(peer, id, screen.size, {
     state,
