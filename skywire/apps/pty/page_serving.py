@@ -1,21 +1,23 @@
-"""How the remote shell opens its page."""
+"""How the remote shell opens its page. Who has none loads nothing of the web."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import replace
-
-from starlette.types import ASGIApp
+from typing import TYPE_CHECKING
 
 from skywire.app import AppHost, NoOptions
-from skywire.app.web import PageRefused, WebPage
 from skywire.apps.pty import PAGE, PtyOptions
-from skywire.apps.pty.page_app import page_app
-from skywire.apps.pty.page_terminals import ConnectTo, page_terminals
 from skywire.net.address import HostPort
 from skywire.net.errors import ListenError
 from skywire.pty.errors import PtyError
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
+    from skywire.app.web import WebPage
+    from skywire.apps.pty.page_terminals import ConnectTo
 
 
 @asynccontextmanager
@@ -33,6 +35,10 @@ async def serving_terminals(host: AppHost, options: PtyOptions, connect_to: Conn
 
     async with AsyncExitStack() as stack:
         if options.local is not None:
+            from skywire.app.web import PageRefused
+            from skywire.apps.pty.page_app import page_app
+            from skywire.apps.pty.page_terminals import page_terminals
+
             terminals = await stack.enter_async_context(page_terminals(connect_to, 60.0 * options.keep_minutes))
             app = page_app(terminals)
             try:

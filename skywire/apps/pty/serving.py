@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Final, final
+from typing import TYPE_CHECKING, Final, final
 
 from anyio import Event
 from anyio.abc import ByteStream, TaskStatus
 
 from skywire.app import AppHost, NoOptions, RunMode
-from skywire.app.web import WebPage
 from skywire.apps.pty import (
     ALLOW,
     ALLOWED,
@@ -52,6 +51,9 @@ from skywire.pty.sessions import Sessions, hosting
 from skywire.wire.pty import opening
 from skywire.wire.pty.session import END_SESSION, SessionFacts
 from skywire.wire.pty.session import SESSIONS as LIST_SESSIONS
+
+if TYPE_CHECKING:
+    from skywire.app.web import WebPage
 
 ALLOWED_FILE: Final = "allowed.json"
 """Its name, in the folder of the app."""

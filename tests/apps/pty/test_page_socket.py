@@ -16,6 +16,7 @@ from websockets.typing import Origin
 
 from skywire.app.page_tokens import PageSession
 from skywire.app.web import WebPage
+from skywire.apps.pty import page_app as page_app_module
 from skywire.apps.pty import page_socket
 from skywire.apps.pty import page_terminals as terminals_of_pages
 from skywire.apps.pty.page_app import page_app
@@ -152,6 +153,28 @@ async def test_who_gets_a_socket(page: WebPage, caplog: pytest.LogCaptureFixture
         await shown.begin()
     async with opened(page, fields={"authorization": f"Bearer {token}"}) as shown:
         await shown.begin()
+
+
+async def test_only_the_policy_of_styles_is_another(page: WebPage) -> None:
+    folder, cookie = await cookie_of(page)
+    for path in ("", "page.js", "terminals", "nothing"):
+        answer = await ask_page(page.address, f"{folder}{path}", f"Cookie: {cookie}")
+        (policy,) = answer.headers.get_list("content-security-policy")
+        assert policy.split("; ") == [
+            "default-src 'self'",
+            "base-uri 'none'",
+            "form-action 'self'",
+            "frame-ancestors 'none'",
+            "object-src 'none'",
+            "style-src 'self' 'unsafe-inline'",
+        ]
+
+
+async def test_sockets_have_a_limit(page: WebPage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(page_app_module, "MOST_SOCKETS", 1)
+    async with opened(page) as shown:
+        await shown.begin()
+        assert await refusal(page, fields={"cookie": (await cookie_of(page))[1]}) == 503
 
 
 async def test_a_name_of_somebody_else_that_leads_here_gets_no_socket(page: WebPage) -> None:

@@ -33,11 +33,12 @@ function state(text, good) {
 function sit() {
   find("entrance").hidden = true;
   find("seat").hidden = false;
+  find("bar").hidden = false;
   if (!screen) {
     screen = new Screen(find("screen"), {
       typed: (bytes) => line?.type(bytes),
       resized: (size) => line?.resize(size),
-      leave: () => find("ctrl").focus(),
+      leave: () => find(line ? "ctrl" : "peer").focus(),
       hold,
     });
     read(Boolean(localStorage.getItem(READ_ALOUD)));
@@ -70,6 +71,7 @@ function leave(text, canGoOn) {
     sessionStorage.removeItem("last");
   }
   find("trouble").textContent = text;
+  find("bar").hidden = true;
   find("entrance").hidden = false;
   list();
   find("peer").focus();
