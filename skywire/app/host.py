@@ -204,7 +204,9 @@ class AppHost:
         """
         return self._surroundings.local_ports.listen(where, owner=self.name, label=label or self.name)
 
-    def serve_web(self, app: ASGIApp, where: HostPort, *, label: str = "page") -> AbstractAsyncContextManager[WebPage]:
+    def serve_web(
+        self, app: ASGIApp, where: HostPort, *, label: str = "page", inline_styles: bool = False
+    ) -> AbstractAsyncContextManager[WebPage]:
         """Serve a page for people at this machine while the block runs, behind the one check of all pages.
 
         It is for asyncio.
@@ -214,6 +216,7 @@ class AppHost:
                 its ``root_path``, so that its links are relative.
             where: a loopback address; port 0 lets the system choose.
             label: what it is, for people.
+            inline_styles: whether scripts of the page may make styles, as terminal emulators do.
 
         Raises:
             PageRefused: on entry, it is no loopback address, or the event loop is none of asyncio.
@@ -222,8 +225,15 @@ class AppHost:
         from skywire.app.web import serving_page
 
         surroundings = self._surroundings
-        session = surroundings.page_sessions.of(self.name, label)
-        return serving_page(app, where, ports=surroundings.local_ports, session=session, owner=self.name, label=label)
+        return serving_page(
+            app,
+            where,
+            ports=surroundings.local_ports,
+            session=surroundings.page_sessions.of(self.name, label),
+            owner=self.name,
+            label=label,
+            inline_styles=inline_styles,
+        )
 
     def facility(self, facility: Facility[T]) -> T:
         """What a facility gives.

@@ -20,10 +20,9 @@ MAX_BODY: Final = 1 << 20
 """Bytes of the body of a request."""
 _HTTP_PORT: Final = 80
 _BEARER: Final = "bearer "
+_POLICY: Final = "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'"
+_INLINE_STYLES: Final = "style-src 'self' 'unsafe-inline'"
 SECURITY_HEADERS: Final = {
-    "content-security-policy": (
-        "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'"
-    ),
     "cache-control": "no-store",
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
@@ -31,7 +30,7 @@ SECURITY_HEADERS: Final = {
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
 }
-"""On every answer, whatever the app says."""
+"""On every answer, whatever the app says; and a policy of what the page may load."""
 
 
 @final
@@ -43,13 +42,17 @@ class PageCheck:
         address: where it is served.
         owner: the app instance whose page it is.
         tokens: those that open it.
+        inline_styles: whether its scripts may make styles.
     """
 
-    def __init__(self, app: ASGIApp, address: HostPort, owner: str, tokens: PageTokens) -> None:
+    def __init__(
+        self, app: ASGIApp, address: HostPort, owner: str, tokens: PageTokens, *, inline_styles: bool = False
+    ) -> None:
         self.tokens: Final = tokens
         self.passed = 0
         """Requests that were let through."""
         self._app = app
+        self._policy = f"{_POLICY}; {_INLINE_STYLES}" if inline_styles else _POLICY
         self._owner = owner
         self._cookie = f"skywire-page-{address.port}"
         self._root = f"/{tokens.session.place}"
@@ -61,8 +64,8 @@ class PageCheck:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         headers = Headers(scope=scope)
-        send = _with_security_headers(send)
-        refusal = self._look_where_from(headers) or self._look_for_proof(scope, headers)
+        send = _with_security_headers(send, self._policy)
+        refusal = self._look_where_from(scope, headers) or self._look_for_proof(scope, headers)
         if refusal is not None:
             await refusal(scope, receive, send)
             return
@@ -71,7 +74,7 @@ class PageCheck:
             scope = {**scope, "root_path": self._root}
         await _Limited(receive, send).run(self._app, scope, headers)
 
-    def _look_where_from(self, headers: Headers) -> Response | None:
+    def _look_where_from(self, scope: Scope, headers: Headers) -> Response | None:
         host = headers.get("host", "").lower()
         if host not in self._hosts:
             # A name of somebody else that leads here would make this the page of somebody else.
@@ -79,7 +82,10 @@ class PageCheck:
         fetched_from = headers.get("sec-fetch-site", "")
         # No page can set this field, and a form has the origin `null` because we let no referrer out.
         origins = {f"http://{host}", *(["null"] if fetched_from == "same-origin" else [])}
-        if headers.get("origin", f"http://{host}") not in origins or fetched_from not in {"", "same-origin", "none"}:
+        origin = headers.get("origin", f"http://{host}")
+        if scope["type"] == "websocket":  # which any page may open to anywhere, and whose answer it may read
+            origins, origin = {f"http://{host}"}, headers.get("origin", "")
+        if origin not in origins or fetched_from not in {"", "same-origin", "none"}:
             return PlainTextResponse("this page answers no other page; open its address yourself\n", 403)
         return None
 
@@ -91,7 +97,7 @@ class PageCheck:
         query = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
         token = next((value for name, value in query if name == "token"), None)
         is_open = self._is_open(headers)
-        if token is not None and scope["method"] == "GET":
+        if token is not None and scope.get("method") == "GET":
             if self.tokens.exchange(token):
                 return self._open(scope, query, self.tokens.session.secret)
             # Who is in already may come that way again; who is not is no further than before.
@@ -123,11 +129,11 @@ class PageCheck:
         return HTMLResponse(text, 401, headers={"www-authenticate": "Bearer"})
 
 
-def _with_security_headers(send: Send) -> Send:
+def _with_security_headers(send: Send, policy: str) -> Send:
     async def send_safely(message: Message) -> None:
-        if message["type"] == "http.response.start":
+        if message["type"] in {"http.response.start", "websocket.http.response.start"}:
             headers = MutableHeaders(raw=list(message.get("headers", ())))
-            headers.update(SECURITY_HEADERS)
+            headers.update({**SECURITY_HEADERS, "content-security-policy": policy})
             message = {**message, "headers": headers.raw}
         await send(message)
 

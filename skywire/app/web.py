@@ -17,13 +17,13 @@ from skywire.app.local_ports import LocalPorts
 from skywire.app.page_check import PageCheck
 from skywire.app.page_tokens import PageSession, PageTokens
 from skywire.errors import SkywireError
-from skywire.http.limits import HttpLimits
+from skywire.http.limits import HttpLimits, SocketLimits
 from skywire.http.server import HttpServer
 from skywire.net.address import HostPort
 from skywire.net.background import Background
 from skywire.net.waiter import runs_on_asyncio
 
-PAGE_LIMITS: Final = HttpLimits(connections=64, finish_seconds=2.0)
+PAGE_LIMITS: Final = HttpLimits(connections=64, finish_seconds=2.0, sockets=SocketLimits())
 """What the clients of one page may cost."""
 
 
@@ -60,7 +60,14 @@ class WebPage:
 
 @asynccontextmanager
 async def serving_page(
-    app: ASGIApp, where: HostPort, *, ports: LocalPorts, session: PageSession, owner: str, label: str
+    app: ASGIApp,
+    where: HostPort,
+    *,
+    ports: LocalPorts,
+    session: PageSession,
+    owner: str,
+    label: str,
+    inline_styles: bool = False,
 ) -> AsyncIterator[WebPage]:
     """See :meth:`skywire.app.host.AppHost.serve_web`."""
     place = HostPort(_loopback(where), where.port)
@@ -69,7 +76,7 @@ async def serving_page(
     async with ports.listen(place, owner=owner, label=label) as listener:
         ((host, port),) = listener.addresses
         address = HostPort(host, port)
-        check = PageCheck(app, address, owner, PageTokens(session))
+        check = PageCheck(app, address, owner, PageTokens(session), inline_styles=inline_styles)
         server = HttpServer(check, limits=PAGE_LIMITS)
         async with Background() as task_group:
             await task_group.start(server.serve_on, [listener])

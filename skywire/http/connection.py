@@ -35,7 +35,7 @@ from uvicorn.server import ServerState
 
 from skywire.http.limits import HttpLimits
 from skywire.http.peer import Ends
-from skywire.http.transport import StreamTransport
+from skywire.http.transport import SOCKET_APP, StreamTransport
 from skywire.net.errors import HalfCloseUnsupported
 
 READ_SIZE: Final = 65536
@@ -48,8 +48,9 @@ CANCEL_SECONDS: Final = 5.0
 
 _log: Final = logging.getLogger("skywire.http")
 _protocol_log: Final = logging.getLogger("skywire.http.protocol")
-# uvicorn warns of each malformed request, and no peer shall be able to fill a log. Its errors are the application's.
-_protocol_log.addFilter(lambda record: record.levelno != logging.WARNING)
+# uvicorn warns of each malformed request, and tells of each websocket, and no peer shall be able to fill a log. Its
+# errors are the application's.
+_protocol_log.addFilter(lambda record: record.levelno >= logging.ERROR)
 
 
 @final
@@ -75,7 +76,8 @@ class HttpConnection:
         """To be cancelled to end the connection as if the client had left."""
         self._http = _protocol(limits, self._state)
         self._http.app = self._serve_request
-        self._transport = StreamTransport(self._http, client=ends.client, server=ends.server)
+        extra = {SOCKET_APP: self._serve_socket}
+        self._transport = StreamTransport(self._http, client=ends.client, server=ends.server, extra=extra)
 
     @property
     def host(self) -> str:
@@ -85,10 +87,15 @@ class HttpConnection:
     @property
     def waits(self) -> bool:
         """Whether it is the client's turn: no request is complete, and none is being answered."""
-        if self._sending or self._transport.get_write_buffer_size():
+        if self._is_socket or self._sending or self._transport.get_write_buffer_size():
             return False
         is_incomplete = self._http.conn.their_state is h11.SEND_BODY and not self._http.cycle.response_started
         return is_incomplete or not self._state.tasks
+
+    @property
+    def _is_socket(self) -> bool:
+        """Whether it is none of HTTP any more."""
+        return self._transport.protocol is not self._http
 
     async def serve(self) -> None:
         """Serve requests until the connection is over, and wait for what they started."""
@@ -101,7 +108,7 @@ class HttpConnection:
                         await self._read()
                 finally:
                     # Before the application runs again, which must not write to what is over.
-                    self._http.connection_lost(None)
+                    self._transport.protocol.connection_lost(None)
                 task_group.cancel_scope.cancel()
         finally:
             try:
@@ -116,7 +123,9 @@ class HttpConnection:
         while True:
             await self._transport.wanted()
             due = math.inf
-            if conn.their_state is h11.IDLE:
+            if self._is_socket:
+                await self._transport.roomy()  # what it is asked it answers, whether or not that is read
+            elif conn.their_state is h11.IDLE:
                 due = head_due
             elif conn.their_state is h11.SEND_BODY:
                 due = current_time() + self._limits.stall_seconds
@@ -128,7 +137,7 @@ class HttpConnection:
                         data = await self._stream.receive(READ_SIZE)
                 if self._transport.is_closing():
                     continue
-                self._http.data_received(data)
+                self._transport.protocol.data_received(data)
             except (EndOfStream, BrokenResourceError, ClosedResourceError):
                 return
             except TimeoutError:
@@ -151,7 +160,7 @@ class HttpConnection:
                 with fail_after(self._limits.stall_seconds):
                     await self._stream.send(data)
                 self._sending = False
-            if self._http.conn.their_state in (h11.SEND_BODY, h11.ERROR):
+            if self._is_socket or self._http.conn.their_state in (h11.SEND_BODY, h11.ERROR):
                 with contextlib.suppress(HalfCloseUnsupported):
                     await self._stream.send_eof()
                 await sleep(LINGER_SECONDS)
@@ -194,6 +203,23 @@ class HttpConnection:
         if transport.is_closing():
             cycle.disconnected = True
 
+    async def _serve_socket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The application as the protocol of websockets sees it."""
+        self._state.default_headers[:] = [_date(int(time.time()))]
+        request = CancelScope()
+        self._requests.add(request)
+        try:
+            with request:
+                await self._app(self._ends.extend(scope), receive, send)
+        except Exception as error:
+            if not self._transport.is_closing():
+                raise
+            _log.debug("a websocket of %s:%d was given up: %r", *self._ends.client, error)
+        finally:
+            self._requests.discard(request)
+        if request.cancelled_caught:
+            self._transport.close()
+
     async def _end_requests(self) -> None:
         """Give the application time to end what it does, then cancel it."""
         tasks = self._state.tasks
@@ -224,10 +250,13 @@ def _protocol(limits: HttpLimits, state: ServerState) -> H11Protocol:
 
 @cache
 def _config(limits: HttpLimits) -> Config:
+    sockets = limits.sockets
     config = Config(
         _no_app,
         http=H11Protocol,
-        ws="none",
+        ws="none" if sockets is None else _socket_protocol(),
+        # What is compressed to a little may be too much, and what is secret may be told by its compressed size.
+        ws_per_message_deflate=False,
         lifespan="off",
         interface="asgi3",
         log_config=None,
@@ -239,8 +268,19 @@ def _config(limits: HttpLimits) -> Config:
         timeout_keep_alive=limits.idle_seconds,
         h11_max_incomplete_event_size=limits.head_bytes,
     )
+    if sockets is not None:
+        config.ws_max_size = sockets.message_bytes
+        config.ws_ping_interval = sockets.ping_seconds
+        config.ws_ping_timeout = sockets.pong_seconds
     config.load()
     return config
+
+
+def _socket_protocol() -> type[asyncio.Protocol]:
+    """Loaded by nobody who has no websockets."""
+    from skywire.http.socket import SocketProtocol
+
+    return SocketProtocol
 
 
 async def _no_app(scope: Scope, receive: Receive, send: Send) -> None:

@@ -45,7 +45,8 @@ class Ends:
         """The scope of a request, with what is known of the connection."""
         extended = {**scope, "asgi": {"version": "3.0", "spec_version": "2.4"}}
         if self.peer is not None:
-            extended |= {"scheme": self.peer.network, "extensions": {_PEER: {"address": self.peer}}}
+            extensions = {**scope.get("extensions", {}), _PEER: {"address": self.peer}}
+            extended |= {"scheme": self.peer.network, "extensions": extensions}
         return extended
 
 

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final, final
 
+SOCKET_APP: Final = "skywire.socket_app"
+"""Which of the transport's extra information is the application that serves websockets on it."""
 SEND_SIZE: Final = 65536
 """Most bytes to hand to the stream at a time, so that a limit in seconds means a rate."""
 HIGH_WATER: Final = 65536
@@ -22,17 +26,41 @@ class StreamTransport(asyncio.Transport):
         protocol: writes, and is told to pause.
         client: the other end, for the protocol to know.
         server: this end.
+        extra: what else the protocol may want to know of the connection.
     """
 
-    def __init__(self, protocol: asyncio.Protocol, *, client: tuple[str, int], server: tuple[str, int]) -> None:
-        super().__init__({"peername": client, "sockname": server})
-        self._protocol = protocol
+    def __init__(
+        self,
+        protocol: asyncio.Protocol,
+        *,
+        client: tuple[str, int],
+        server: tuple[str, int],
+        extra: Mapping[str, object] = MappingProxyType({}),
+    ) -> None:
+        super().__init__({**extra, "peername": client, "sockname": server})
+        self.protocol = protocol
+        """Writes now: another one once it has been replaced."""
         self._unsent = bytearray()
         self._paused = False
         self._closing = False
         self._written_to = asyncio.Event()
         self._wanted = asyncio.Event()
         self._wanted.set()
+        self._roomy = asyncio.Event()
+        self._roomy.set()
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        """Have another protocol write from now on."""
+        assert isinstance(protocol, asyncio.Protocol)
+        self.protocol = protocol
+
+    def get_protocol(self) -> asyncio.BaseProtocol:
+        """The one that writes now."""
+        return self.protocol
+
+    async def roomy(self) -> None:
+        """Wait until what was written has been taken, but for a little, or nothing more is."""
+        await self._roomy.wait()
 
     async def wanted(self) -> None:
         """Wait until the protocol takes more, or until there is nothing it could be fed any more."""
@@ -51,7 +79,8 @@ class StreamTransport(asyncio.Transport):
         del self._unsent[:SEND_SIZE]
         if self._paused and len(self._unsent) <= LOW_WATER:
             self._paused = False
-            self._protocol.resume_writing()
+            self._roomy.set()
+            self.protocol.resume_writing()
         return piece
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
@@ -62,7 +91,8 @@ class StreamTransport(asyncio.Transport):
         self._written_to.set()
         if not self._paused and len(self._unsent) > HIGH_WATER:
             self._paused = True
-            self._protocol.pause_writing()
+            self._roomy.clear()
+            self.protocol.pause_writing()
 
     def get_write_buffer_size(self) -> int:
         """Bytes that wait to be taken."""
@@ -73,6 +103,7 @@ class StreamTransport(asyncio.Transport):
         self._closing = True
         self._written_to.set()
         self._wanted.set()
+        self._roomy.set()
 
     def is_closing(self) -> bool:
         """Whether it takes no more."""

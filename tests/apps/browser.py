@@ -83,8 +83,14 @@ class Browser:
         await self._post(f"element/{await self._find(selector)}/value", {"text": text})
 
     async def press(self, key: str) -> None:
-        """Press a key where the focus is."""
-        actions = [{"type": "keyDown", "value": key}, {"type": "keyUp", "value": key}]
+        """Press a key where the focus is; of more than one, all but the last are held down, and then let go."""
+        downs = [{"type": "keyDown", "value": each} for each in key]
+        actions = [*downs, *({"type": "keyUp", "value": each} for each in reversed(key))]
+        await self._post("actions", {"actions": [{"type": "key", "id": "keys", "actions": actions}]})
+
+    async def write(self, text: str) -> None:
+        """Press one key after the other where the focus is."""
+        actions = [{"type": kind, "value": each} for each in text for kind in ("keyDown", "keyUp")]
         await self._post("actions", {"actions": [{"type": "key", "id": "keys", "actions": actions}]})
 
     async def look(self, *, width: int, dark: bool) -> None:

@@ -57,8 +57,8 @@ class PtyPair:
 
 
 @contextmanager
-def pty_pair() -> Iterator[PtyPair]:
-    """The two while the block runs."""
+def pty_pair(*more: str) -> Iterator[PtyPair]:
+    """The two while the block runs, the one who asks with more words."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sky-")))
         node = Node(folder)
@@ -68,7 +68,7 @@ def pty_pair() -> Iterator[PtyPair]:
         programs = []
         for name, key, words in (
             ("host", theirs, ("--allow", str(mine.public))),
-            ("client", mine, ()),
+            ("client", mine, more),
         ):
             keyfile.save(folder / f"{name}.key", key)
             where = ("--key-file", str(folder / f"{name}.key"), "--data", str(folder / name))

@@ -107,6 +107,12 @@ def test_a_node_that_is_not_there_is_no_exit_code_of_a_program(pair: PtyPair) ->
     assert b"nobody" in done.stderr
 
 
+def test_there_is_no_page_unless_it_is_asked_for(pair: PtyPair) -> None:
+    done = pair.run("page")
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert b"set its option local to one as 127.0.0.1:0" in done.stderr
+
+
 def test_signals_reach_the_program(pair: PtyPair) -> None:
     talk = "trap 'echo caught; exit 9' INT; echo ready; while :; do sleep 0.1; done"
     with subprocess.Popen(

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, final
 
-from skywire import PubKey
+from skywire import HostPort, PubKey
 from skywire.app import DMSG, SKYNET, App, AppHost, Command, Dependencies, NoOptions, PortSpec, TerminalCommand
 from skywire.app.options import option
 
@@ -38,6 +38,9 @@ class PtyOptions:
     keep_minutes: int = option(_A_DAY, help="minutes that a session goes on while nobody is attached to it")
     per_key: int = option(32, help="sessions of one key at a time")
     sessions: int = option(256, help="sessions at a time")
+    local: HostPort | None = option(
+        None, help="where its page is, on loopback; port 0: any; none: no page, for it gives a shell to who opens it"
+    )
 
     def __post_init__(self) -> None:
         if self.keep_minutes < 0:
@@ -242,6 +245,10 @@ WAY: Final = Command(
     "way", "How programs of this machine reach a host: by which local socket, and at which address.", WayArguments, Way
 )
 
+PAGE: Final = Command(
+    "page", "The address of its page, to open in a browser on this machine; good once.", NoOptions, str
+)
+
 
 async def _run(host: AppHost, options: PtyOptions, *, task_status: TaskStatus[None]) -> None:
     from skywire.apps.pty.serving import serve
@@ -256,6 +263,6 @@ PTY_APP: Final = App(
     run=_run,
     ports=(PTY,),
     critical=True,
-    commands=(SHELL, EXEC, COPY, SESSIONS, END, ALLOW, DENY, CONFIRM, ALLOWED, WAY),
+    commands=(SHELL, EXEC, COPY, SESSIONS, END, ALLOW, DENY, CONFIRM, ALLOWED, WAY, PAGE),
     dependencies=Dependencies(wants=(DMSG, SKYNET)),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Final, final
+from typing import TYPE_CHECKING, Final, final
 
 from anyio import Event
 from anyio.abc import ByteStream, TaskStatus
@@ -33,14 +33,16 @@ from skywire.apps.pty import (
     WayArguments,
 )
 from skywire.apps.pty.access import CONFIRM_SECONDS, Access
+from skywire.apps.pty.page_serving import serving_terminals
 from skywire.apps.pty.peers import address_of
-from skywire.control.local import runtime_folder, serving_callers
+from skywire.control.local import connect_locally, runtime_folder, serving_callers
 from skywire.keys import PubKey
 from skywire.net.address import TCP, Address
 from skywire.net.conn import Conn
 from skywire.netrpc import Caller, calling
 from skywire.pty.errors import PtyError
 from skywire.pty.far_calls import asked
+from skywire.pty.far_program import Connect
 from skywire.pty.gateway import Gateway
 from skywire.pty.host import PtyHost
 from skywire.pty.limits import SessionLimits
@@ -50,6 +52,9 @@ from skywire.pty.sessions import Sessions, hosting
 from skywire.wire.pty import opening
 from skywire.wire.pty.session import END_SESSION, SessionFacts
 from skywire.wire.pty.session import SESSIONS as LIST_SESSIONS
+
+if TYPE_CHECKING:
+    from skywire.app.web import WebPage
 
 ALLOWED_FILE: Final = "allowed.json"
 """Its name, in the folder of the app."""
@@ -65,10 +70,11 @@ async def serve(host: AppHost, options: PtyOptions, *, task_status: TaskStatus[N
         async with (
             host.serve(PTY, pty.serve, label="pty", peers=access),
             serving_callers(pty.socket, pty.gateway.serve),
+            serving_terminals(host, options, pty.connect_to) as page,
         ):
             pty.answer()
             task_status.started()
-            await pty.look_after()
+            await pty.look_after(page)
 
 
 @final
@@ -90,10 +96,11 @@ class _Pty:
         """Serve one connection."""
         await self._pty.serve(conn, conn.remote.pk, conn.network)
 
-    async def look_after(self) -> None:
+    async def look_after(self, page: WebPage | None) -> None:
         """Say how it is, until cancelled."""
+        address = None if page is None else str(page.address)
         while True:
-            self._host.report(self._access.trouble, sessions=len(self._sessions), socket=str(self.socket))
+            self._host.report(self._access.trouble, sessions=len(self._sessions), socket=str(self.socket), page=address)
             await self._change.wait()
 
     def answer(self) -> None:
@@ -160,6 +167,23 @@ class _Pty:
                 each.end()
                 return Done()
         raise PtyError(f"there is no session {wanted.session!r} here; see `skywire app {self._host.name} sessions`")
+
+    def connect_to(self, peer: str) -> Connect:
+        """What connects to the host that words name, this one for no words.
+
+        Raises:
+            NoPeer: they name none.
+        """
+        address = address_of(peer, self._network) if peer.strip() else None
+
+        @asynccontextmanager
+        async def connect() -> AsyncIterator[ByteStream]:
+            connection = connect_locally(self.socket) if address is None else self._host.dial(address)
+            async with await connection as stream:
+                await ask(stream, opening.Request(opening.PTY))
+                yield stream
+
+        return connect
 
     @asynccontextmanager
     async def _far(self, peer: str) -> AsyncIterator[Caller]:
