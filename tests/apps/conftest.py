@@ -1,10 +1,5 @@
-"""What serves HTTP is for asyncio, whichever loop it runs on."""
+"""What serves HTTP is for asyncio; how it stands on asyncio's loops is for the tests of :mod:`skywire.http` to show."""
 
 from __future__ import annotations
 
-import pytest
-
-
-@pytest.fixture(params=[False, True], ids=["asyncio", "uvloop"])
-def anyio_backend(request: pytest.FixtureRequest) -> object:
-    return "asyncio", {"use_uvloop": request.param}
+from tests.loops import of_programs as anyio_backend  # noqa: F401 - a fixture

@@ -54,7 +54,7 @@ from tests.pktcp.attacker import until
 
 pytestmark = pytest.mark.anyio
 
-SECONDS = float(os.environ.get("DMSG_FAULTS_SECONDS", "8"))
+SECONDS = float(os.environ.get("DMSG_FAULTS_SECONDS", "5"))
 CLIENTS = int(os.environ.get("DMSG_FAULTS_CLIENTS", "20"))
 RELAYS = 3
 SEED = 8125
