@@ -25,8 +25,8 @@ from skywire.apps.pty.page_terminal import KEPT
 from skywire.apps.pty.page_terminals import page_terminals
 from skywire.pty.limits import SessionLimits
 from tests.apps.asking import ask_page
-from tests.apps.conftest import anyio_backend as anyio_backend  # pages are for asyncio
 from tests.apps.pty.site import Site, site
+from tests.loops import of_programs as anyio_backend  # noqa: F401 - a fixture; pages are for asyncio
 
 pytestmark = pytest.mark.anyio
 

@@ -15,9 +15,9 @@ from skywire.apps.skychat.contract import Delivery, FileOffer
 from skywire.apps.skychat.page_requests import MOST_JSON
 from skywire.transfer.names import UNNAMED
 from tests.apps.asking import ask_page
-from tests.apps.conftest import anyio_backend as anyio_backend  # pages are for asyncio
 from tests.apps.skychat.memory_chat import ALICE, BOB, MemoryChat
 from tests.apps.skychat.page import PATIENCE, Opened, opened
+from tests.loops import of_programs as anyio_backend  # noqa: F401 - a fixture; pages are for asyncio
 
 pytestmark = pytest.mark.anyio
 

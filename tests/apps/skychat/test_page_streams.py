@@ -13,9 +13,9 @@ from anyio import fail_after
 
 from skywire.apps.skychat import page_streams
 from skywire.apps.skychat.contract import Delivery
-from tests.apps.conftest import anyio_backend as anyio_backend  # pages are for asyncio
 from tests.apps.skychat.memory_chat import ALICE, MemoryChat
 from tests.apps.skychat.page import PATIENCE, Opened, opened
+from tests.loops import of_programs as anyio_backend  # noqa: F401 - a fixture; pages are for asyncio
 
 pytestmark = pytest.mark.anyio
 
